@@ -1,0 +1,1 @@
+"""One module a verb of the command line: its flags as a dataclass, and `run(argv)`."""

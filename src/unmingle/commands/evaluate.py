@@ -1,0 +1,72 @@
+"""`unmingle evaluate`: scores on held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ._common import Using, check_output, flag, named, parse, required, say
+from ._data import Part, Reading, rows_for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Using):
+    """Flags of `evaluate`."""
+
+    data: Annotated[tyro.conf.Positional[str], required("DATA")]
+    """The data that it was trained on (its held-out rows are scored), or others."""
+    reading: Reading
+    role: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("SPACE=FACTOR")] = ()
+    """The factor that a code should carry, where the run does not say: content=pose, or
+    content=azimuth,elevation. With it the true image of every swap is found. Repeatable."""
+    probe: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("SPACE=FACTOR")] = ()
+    """Another factor for the probes, where some values of the role look the same. Repeatable."""
+    take: Annotated[str | None, flag("SPACE", unset="(the first)")] = None
+    """The code space that is swapped."""
+    pairs: int = 1000
+    """How many swaps are scored, at most."""
+    part: Annotated[Part | None, flag("held-out|train|all", unset="(held-out)")] = None
+    """Which rows, if the run was trained on DATA."""
+    json: Annotated[Path | None, flag("FILE")] = None
+    """Also write all scores here."""
+    seed: int = 0
+    """Seed of pairs, probes and intervals."""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Run the verb."""
+    args = parse(
+        Evaluate,
+        argv,
+        "evaluate",
+        "Scores: swaps against the true image where the data have it, beside what copying would "
+        "score; reconstruction; and what each code tells about each factor, beside chance.",
+        "evaluate runs/a photos/",
+        "evaluate runs/a sprites.npz --role content=pose --probe content=pose_merged --json a.json",
+    )
+    if args.json is not None:
+        check_output(args.json, (".json",), args.overwrite, "--json")
+    from unmingle.evaluation import evaluate
+
+    model = args.model()
+    rows = rows_for(model, args.data, args.reading)
+    test = rows.part(args.part)
+    scores = evaluate(
+        model,
+        test,
+        train=None if test is rows.whole else rows.train,
+        roles=named(args.role, "--role", "content=pose"),
+        probe_factors=named(args.probe, "--probe", "content=pose"),
+        take=args.take,
+        pairs=args.pairs,
+        seed=args.seed,
+        say=say,
+    )
+    print(scores.table())
+    if args.json is not None:
+        scores.save(args.json, overwrite=args.overwrite)
+        say(f"{args.json}: all scores")

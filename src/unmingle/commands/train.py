@@ -1,0 +1,140 @@
+"""`unmingle train`: train a method on data and leave a run folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+
+from unmingle.errors import ConfigError, nearest
+
+from ._common import flag, parse, required, say
+from ._data import Reading, Recipe, Splitting, keep_values
+
+C = TypeVar("C")
+
+ABOUT = """\
+usage: unmingle train METHOD DATA --out RUN ...
+
+Train a method on a folder of class folders, an .npz, an .h5, or an embedded data set by name.
+
+{methods}
+
+unmingle train METHOD --help shows all flags.
+
+Example:
+  unmingle train lord photos/ --size 64 --budget 15min --out runs/a"""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and on what to train, and what to leave behind."""
+
+    out: Annotated[Path, required("RUN", "-o")]
+    """The run folder."""
+    budget: str = "15min"
+    """How long in all: a time (90s, 15min, 2h), steps (5000steps) or epochs (200epochs)."""
+    seed: int = 0
+    """Seed of everything random."""
+    resume: bool = False
+    """Continue the run in --out from its last checkpoint, with the same flags as before."""
+    overwrite: bool = False
+    """Replace the run in --out."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    precision: str = "auto"
+    """auto, float32 or bf16; auto takes bf16 where the hardware computes in it."""
+    compile: bool = False
+    """Compile the networks: slow to start, then faster on some machines."""
+    checkpoint_every: float = 5.0
+    """Minutes between checkpoints."""
+    sample_every: float = 2.0
+    """Minutes between sample pictures; 0 for none."""
+    threads: Annotated[int | None, flag("N")] = None
+    """CPU threads."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (needs the extra `tensorboard`)."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+
+    def check(self) -> None:
+        """Look at the settings before any data are read.
+
+        Raises:
+            ConfigError: naming the flag.
+            RunError: if the run folder is taken.
+        """
+        from unmingle.training.run import RunFolder
+        from unmingle.training.settings import TrainSettings
+
+        settings = {f.name for f in fields(TrainSettings)}
+        TrainSettings(**{k: v for k, v in vars(self).items() if k in settings})
+        if not (self.resume or self.overwrite) and self.out.is_dir() and any(self.out.iterdir()):
+            RunFolder(self.out)
+
+
+@dataclass(frozen=True)
+class Train(Generic[C]):
+    """Flags of `train METHOD`."""
+
+    data: Annotated[tyro.conf.Positional[str], required("DATA")]
+    """Folder of class folders, .npz, .h5, or an embedded data set by name (shapes3d, digits)."""
+    method: C
+    training: Training
+    reading: Reading
+    splitting: Splitting
+
+
+def run(argv: Sequence[str]) -> None:
+    """Run the verb."""
+    if not argv or argv[0].startswith("-"):
+        asked = bool(argv) and argv[0] in ("-h", "--help")
+        print(ABOUT.format(methods=_methods()), file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 2)
+    from unmingle.methods import METHODS
+
+    name = argv[0]
+    if name not in METHODS:
+        raise ConfigError(f"there is no method {name!r}.{nearest(name, METHODS)}")
+    kind = METHODS[name]
+    args: Train[Any] = parse(
+        Train[kind.Config],  # type: ignore[name-defined]
+        argv[1:],
+        f"train {name}",
+        _summary(kind),
+        f"train {name} photos/ --size 64 --budget 15min --out runs/a",
+        f"train {name} shapes3d --draw 4000 --class-factor object_hue --out runs/shapes",
+        f"train {name} photos/ --size 64 --budget 15min --out runs/a --resume",
+    )
+    args.training.check()
+    train(kind, args)
+
+
+def train(kind: Any, args: Train[Any]) -> None:
+    """Read, split, train; the split is recorded, so that other verbs find the held-out rows."""
+    whole = args.reading.load(args.data)
+    recipe = Recipe(args.data, whole.fingerprint(), args.reading, args.splitting)
+    rows, held_out = args.splitting.apply(keep_values(whole, args.reading.values))
+    out, quiet = args.training.out, args.training.quiet
+    if not quiet:
+        apart = "" if held_out is None else f", {len(held_out):,} held out"
+        say(f"{args.data}: {len(rows):,} rows of {'x'.join(map(str, rows.shape))}{apart}")
+    kind(args.method).fit(rows, info={"recipe": recipe.record()}, **vars(args.training))
+    if not quiet:
+        say(f"{out}: trained; scores: unmingle evaluate {out} {args.data}")
+
+
+def _methods() -> str:
+    from unmingle.methods import METHODS
+
+    width = max(map(len, METHODS))
+    return "\n".join(f"  {name:{width}}  {_summary(kind)}" for name, kind in METHODS.items())
+
+
+def _summary(kind: Any) -> str:
+    """First line of a method's docstring: the paper."""
+    return (kind.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,51 @@
+"""Scores from codes, images and factors. Nothing here knows a method by name.
+
+Importing the package does not load torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unmingle.evaluation.bootstrap import Estimate
+from unmingle.evaluation.held_out import evaluate
+from unmingle.evaluation.image_metrics import mse, ssim
+from unmingle.evaluation.model import Encoded
+from unmingle.evaluation.probes import ProbeResult, cross_probe, probe
+from unmingle.evaluation.retrieval import nearest, retrieval_precision
+from unmingle.evaluation.scores import Scores
+from unmingle.evaluation.transfer import (
+    image_distances,
+    measure_reconstruction,
+    measure_transfer,
+)
+
+if TYPE_CHECKING:
+    from unmingle.evaluation.st_lpips import STLPIPS
+
+__all__ = [
+    "STLPIPS",
+    "Encoded",
+    "Estimate",
+    "ProbeResult",
+    "Scores",
+    "cross_probe",
+    "evaluate",
+    "image_distances",
+    "measure_reconstruction",
+    "measure_transfer",
+    "mse",
+    "nearest",
+    "probe",
+    "retrieval_precision",
+    "ssim",
+]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name == "STLPIPS":
+            from unmingle.evaluation.st_lpips import STLPIPS
+
+            return STLPIPS
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

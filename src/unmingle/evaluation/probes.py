@@ -1,0 +1,238 @@
+"""Probes: how well a classifier can tell a factor from a code.
+
+A weak probe understates leakage, so these are tuned: each is fitted with several settings, the one
+that is best on a validation part is fitted again on all training rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from unmingle.errors import ConfigError, DataError, nearest
+from unmingle.evaluation.bootstrap import share_interval
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+Kind = Literal["linear", "mlp"]
+Mask = npt.NDArray[np.bool_]
+# (codes, labels 0..K-1, mask of the validation rows, K, seed) -> function from codes to labels
+Fit = Callable[[Array, Ints, Mask, int, int], Callable[[Array], Ints]]
+
+KINDS: tuple[str, ...] = get_args(Kind)
+_VALIDATION = 0.15
+_LINEAR_C = (0.01, 0.1, 1.0)
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Accuracy of one probe, with chance level and 95 % interval (bootstrap over scored rows).
+
+    `chance` is the accuracy of always answering the value most frequent among the training rows,
+    or 1/K for K values, whichever is larger. `how` says on which rows it was fitted and scored.
+    """
+
+    accuracy: float
+    chance: float
+    low: float
+    high: float
+    n_train: int
+    n_test: int
+    kind: str = "linear"
+    how: str = "train rows, scored on test rows"
+
+
+def probe(
+    codes_train: Array,
+    y_train: Array,
+    codes_test: Array,
+    y_test: Array,
+    kind: Kind = "linear",
+    seed: int = 0,
+) -> ProbeResult:
+    """Fit a probe on training rows and score it on test rows.
+
+    Args:
+        codes_train, codes_test: float [N,d] and [M,d]; standardised by the training rows.
+        y_train, y_test: integer values of the factor, [N] and [M].
+        kind: "linear" (logistic regression) or "mlp" (two hidden layers).
+        seed: of the validation part, the network's start and the interval.
+
+    Raises:
+        DataError: different lengths, NaN, one value only, a test value that no training row has.
+        ConfigError: unknown kind.
+    """
+    x, y = _checked(codes_train, y_train, "training")
+    x_test, y_test = _checked(codes_test, y_test, "test")
+    if x.shape[1] != x_test.shape[1]:
+        raise DataError(f"training codes have {x.shape[1]} entries, test codes {x_test.shape[1]}")
+    values = _values(y)
+    unseen = np.setdiff1d(y_test, values)
+    if len(unseen):
+        raise DataError(
+            f"no training row has the value(s) {unseen[:5].tolist()} of the test rows;"
+            " cross_probe can score within the test rows"
+        )
+    predict = _fit(_fitter(kind), x, y, values, seed)
+    estimate = share_interval(predict(x_test) == y_test, seed=seed)
+    chance = max(float((y_test == _commonest(y)).mean()), 1 / len(values))
+    return ProbeResult(
+        estimate.value, chance, estimate.low, estimate.high, len(y), len(y_test), kind
+    )
+
+
+def cross_probe(
+    codes: Array,
+    y: Array,
+    folds: int = 5,
+    *,
+    groups: Array | None = None,
+    kind: Kind = "linear",
+    seed: int = 0,
+) -> ProbeResult:
+    """As `probe`, every row scored by a probe fitted on the other folds.
+
+    Folds hold each value in equal shares; with `groups` [N] a group is never split between
+    folds. Rows whose value no other fold has (a single row, a single group) cannot be predicted
+    and are not scored: `n_test` counts those that are. `n_train` is the smallest training part.
+
+    Raises:
+        DataError: different lengths, NaN, one value only, no value in two folds.
+        ConfigError: fewer than 2 folds, more folds than rows or groups, unknown kind.
+    """
+    codes, y = _checked(codes, y, "probed")
+    values = _values(y)
+    if groups is not None and len(groups) != len(y):
+        raise DataError(f"{len(y)} values but {len(groups)} groups")
+    limit = len(y) if groups is None else len(np.unique(groups))
+    if not 2 <= folds <= limit:
+        raise ConfigError(f"folds must be 2 to {limit} here, got {folds}")
+    fold = _folds(y, groups, folds, np.random.default_rng(seed))
+    fitter = _fitter(kind)
+    hits, guesses = np.zeros(len(y), bool), np.zeros(len(y), bool)
+    scored = np.zeros(len(y), bool)
+    smallest = len(y)
+    for number in range(folds):
+        known = np.unique(y[fold != number])
+        rows = (fold == number) & np.isin(y, known)
+        if not rows.any() or len(known) < 2:
+            continue
+        train = fold != number
+        predict = _fit(fitter, codes[train], y[train], known, seed + number)
+        hits[rows] = predict(codes[rows]) == y[rows]
+        guesses[rows] = y[rows] == _commonest(y[train])
+        scored |= rows
+        smallest = min(smallest, int(train.sum()))
+    if not scored.any():
+        raise DataError("every value has one row (or group) only, so nothing can be predicted")
+    estimate = share_interval(hits[scored], None if groups is None else groups[scored], seed=seed)
+    return ProbeResult(
+        estimate.value,
+        max(float(guesses[scored].mean()), 1 / len(values)),
+        estimate.low,
+        estimate.high,
+        smallest,
+        int(scored.sum()),
+        kind,
+        f"{folds}-fold within the test rows",
+    )
+
+
+def _checked(codes: Array, y: Array, which: str) -> tuple[Array, Ints]:
+    codes, y = np.asarray(codes), np.asarray(y)
+    if codes.ndim != 2 or y.ndim != 1:
+        raise DataError(
+            f"{which} codes must be [N,d] and values [N], got {codes.shape} and {y.shape}"
+        )
+    if len(codes) != len(y):
+        raise DataError(f"{len(codes)} {which} codes but {len(y)} values")
+    if not len(y):
+        raise DataError(f"no {which} rows")
+    if y.dtype.kind not in "iub":
+        raise DataError(f"{which} values must be integers, got {y.dtype}")
+    codes = codes.astype(np.float32)
+    if not np.isfinite(codes).all():
+        row = int(np.flatnonzero(~np.isfinite(codes).all(1))[0])
+        raise DataError(f"{which} codes hold NaN or infinity, first in row {row}")
+    return codes, y.astype(np.int64)
+
+
+def _values(y: Ints) -> Ints:
+    values = np.unique(y)
+    if len(values) < 2:
+        raise DataError(f"all rows have the value {values[0]}: a probe needs at least two")
+    return values
+
+
+def _commonest(y: Ints) -> np.int64:
+    values, counts = np.unique(y, return_counts=True)
+    return np.int64(values[counts.argmax()])
+
+
+def _fitter(kind: str) -> Fit:
+    if kind not in KINDS:
+        raise ConfigError(f"unknown probe {kind!r}.{nearest(kind, KINDS)}")
+    if kind == "linear":
+        return _fit_linear
+    from unmingle.evaluation.mlp import fit_mlp
+
+    return fit_mlp
+
+
+def _fit(fitter: Fit, x: Array, y: Ints, values: Ints, seed: int) -> Callable[[Array], Ints]:
+    """Standardise by `x`, fit on 0..K-1, and predict the original values."""
+    # float64: a large common offset must not drown a small spread
+    mean, scale = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
+    constant = scale <= 1e-6 * np.abs(mean) + 1e-12
+    scale[constant] = np.inf
+
+    def standard(codes: Array) -> Array:
+        return np.asarray((codes - mean) / scale, np.float32)
+
+    parts = min(round(1 / _VALIDATION), len(y))
+    held = _folds(y, None, parts, np.random.default_rng(seed)) == 0
+    predict = fitter(standard(x), np.searchsorted(values, y), held, len(values), seed)
+    return lambda codes: values[predict(standard(codes))]
+
+
+def _folds(y: Ints, groups: Array | None, folds: int, rng: np.random.Generator) -> Ints:
+    """Fold of each row. Rows of a value are dealt out in turn; groups go where most room is."""
+    fold = np.zeros(len(y), np.int64)
+    if groups is None:
+        shuffled = rng.permutation(len(y))
+        dealt = shuffled[np.argsort(y[shuffled], kind="stable")]
+        fold[dealt] = np.arange(len(y)) % folds
+        return fold
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    shuffled = rng.permutation(len(sizes))
+    filled = np.zeros(folds, np.int64)
+    home = np.zeros(len(sizes), np.int64)
+    for number in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        home[number] = filled.argmin()
+        filled[home[number]] += sizes[number]
+    return home[group]
+
+
+def _fit_linear(x: Array, y: Ints, held: Mask, count: int, seed: int) -> Callable[[Array], Ints]:
+    """Logistic regression; the strength of its regulariser chosen on a validation part."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    def learner(c: float) -> LogisticRegression:
+        return LogisticRegression(C=c, max_iter=200, tol=1e-3, warm_start=True)
+
+    best = (-1.0, _LINEAR_C[-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if len(np.unique(y[~held])) > 1:
+            model = learner(1.0)
+            for c in _LINEAR_C:  # each starts where the stronger regulariser ended
+                model.set_params(C=c).fit(x[~held], y[~held])
+                best = max(best, (float((model.predict(x[held]) == y[held]).mean()), c))
+        final = learner(best[1]).fit(x, y)
+    return lambda codes: np.asarray(final.predict(codes), np.int64)

@@ -1,0 +1,1 @@
+"""Losses without a network: short pure functions, each naming its paper and equation."""

@@ -1,0 +1,8 @@
+"""The methods, one file a paper. `METHODS` is the register that the command line reads."""
+
+from .base import CodeSpace, Method, load
+from .lord import LORD
+
+METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (LORD,)}
+
+__all__ = ["LORD", "METHODS", "CodeSpace", "Method", "load"]

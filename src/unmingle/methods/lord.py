@@ -1,0 +1,636 @@
+"""LORD: latent optimisation for class and content (Gabbay and Hoshen, ICLR 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unmingle.data import FactorDataset
+from unmingle.data.samplers import Sampler
+from unmingle.data.storage import free_memory
+from unmingle.errors import ConfigError, DataError
+from unmingle.losses.latent import activation_decay, class_average, gaussian_kl, mean_squared
+from unmingle.losses.perceptual import feature_distance, mean_absolute
+from unmingle.nn.components import class_means, principal_components, thumbnails
+from unmingle.nn.encoder import ConvEncoder
+from unmingle.nn.generator import ModulatedGenerator
+from unmingle.nn.latent import LatentTable
+from unmingle.nn.perceptual import FeatureNet, TargetFeatures, feature_net, style_features
+from unmingle.training.images import ImageSource
+from unmingle.training.schedules import Cosine, Ramp
+from unmingle.training.stage import (
+    Batch,
+    Context,
+    Group,
+    Player,
+    Progress,
+    Stage,
+    StepResult,
+    View,
+)
+
+from .base import CodeSpace, Method
+
+_BETAS = (0.5, 0.999)
+_START_COMPONENTS = 12  # few: what distinguishes images of all classes, not each one's details
+_START_NORM = 8.0  # of a code; the noise on a content code of 128 has norm 11
+_PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "generator_widths": (256, 256, 256, 256, 256),
+        "head_width": 64,
+        "head_kernels": (5, 7),
+        "encoder_widths": (64, 128, 256, 256, 256),
+        "encoder_stride": 1,
+        "generator_lr": 1e-4,
+        "code_lr": 1e-3,
+        "encoder_lr": 1e-4,
+        "joint_generator_lr": 1e-4,
+        "final_lr": 0.1,
+        "start": "uniform",
+        "half_size": 0.0,
+        "second_stage": 0.5,
+        "codes_first": 0.0,
+    },
+    "laptop": {
+        "generator_widths": (128, 96, 64, 48, 32),
+        "head_width": 16,
+        "head_kernels": (3, 3),
+        "encoder_widths": (32, 64, 96, 128, 128),
+        "encoder_stride": 2,
+        "generator_lr": 1e-3,
+        "code_lr": 3e-2,
+        "encoder_lr": 1e-3,
+        "joint_generator_lr": 3e-4,
+        "final_lr": 0.03,
+        "start": "components",
+        "half_size": 0.6,
+        "second_stage": 0.3,
+        "codes_first": 0.4,
+    },
+}
+
+
+@dataclass
+class LORDConfig:
+    """Settings of LORD. Those that are None take the preset's value.
+
+    Raises:
+        ConfigError: naming the flag that is wrong.
+    """
+
+    class_factor: str = "class"
+    """The factor column that is told: who or what each image shows. "a,b" crosses two columns."""
+    preset: Literal["laptop", "paper"] = "laptop"
+    """laptop: compact networks, minutes on two cores. paper: the published sizes and rates."""
+    content_dim: int = 128
+    """Size of the content code."""
+    class_dim: int = 256
+    """Size of the class code."""
+    variant: Literal["latent", "semi-amortised", "amortised"] = "latent"
+    """What is optimised directly (Table 3): all codes, the class codes only, or none."""
+    regulariser: Literal["noise", "kl", "none"] = "noise"
+    """What keeps class information out of the content (Eq. 6, Table 3)."""
+    noise: float = 1.0
+    """Standard deviation sigma of the noise on the content code."""
+    decay: float = 1e-3
+    """Weight lambda of ||content||^2, with regulariser noise."""
+    kl_weight: float = 1e-3
+    """Weight of the KL divergence, with regulariser kl."""
+    alpha: float = 10.0
+    """Weight of the codes' mean squared errors in the second stage (Eq. 8)."""
+    perceptual: Literal["efficientnet-lite0", "vgg16", "none"] = "efficientnet-lite0"
+    """Frozen network of the perceptual loss; vgg16 (the paper's) is downloaded once, 528 MB."""
+    perceptual_weight: float = 0.2
+    """Weight of each layer's relative difference (efficientnet-lite0); VGG16's layers count 1."""
+    batch: int = 64
+    """Images per step."""
+    second_stage: float | None = None
+    """Share of the budget for the encoders (stage 2); 0 leaves it out, and codes of new images
+    are then found by optimisation."""
+    codes_first: float | None = None
+    """Share of stage 2 in which the encoders learn the codes alone, which is cheap."""
+    half_size: float | None = None
+    """Share of stage 1 that is trained at half the image size."""
+    start: Literal["uniform", "components"] | None = None
+    """Codes start uniform in +-0.05 (paper), or from principal components of the images."""
+    generator_widths: tuple[int, ...] | None = None
+    """Channels of the coarsest feature map and after each up-sampling block."""
+    head_width: int | None = None
+    """Channels between the generator's last two convolutions."""
+    head_kernels: tuple[int, int] | None = None
+    """Kernel sizes of the generator's last two convolutions."""
+    encoder_widths: tuple[int, ...] | None = None
+    """Channels of the encoders' convolutions."""
+    encoder_stride: int | None = None
+    """Stride of the encoders' first convolution."""
+    generator_lr: float | None = None
+    """Learning rate of the generator in stage 1."""
+    code_lr: float | None = None
+    """Learning rate of the codes in stage 1."""
+    encoder_lr: float | None = None
+    """Learning rate of the encoders."""
+    joint_generator_lr: float | None = None
+    """Learning rate of the generator in stage 2."""
+    final_lr: float | None = None
+    """Share of each learning rate that is left at the end of a stage (cosine)."""
+
+    def __post_init__(self) -> None:
+        if self.preset not in _PRESETS:
+            raise ConfigError(f"--preset {self.preset}: it is laptop or paper")
+        for name, value in _PRESETS[self.preset].items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
+        self._check_choices()
+        self._check_numbers()
+
+    def _check_choices(self) -> None:
+        choices = {
+            "variant": ("latent", "semi-amortised", "amortised"),
+            "regulariser": ("noise", "kl", "none"),
+            "perceptual": ("efficientnet-lite0", "vgg16", "none"),
+            "start": ("uniform", "components"),
+        }
+        for name, options in choices.items():
+            if getattr(self, name) not in options:
+                raise ConfigError(f"--{name} {getattr(self, name)}: it is {' or '.join(options)}")
+        if not self.class_factor:
+            raise ConfigError("--class-factor needs the name of a factor column")
+
+    def _check_numbers(self) -> None:
+        positive = (
+            "content_dim class_dim batch head_width encoder_stride generator_lr code_lr encoder_lr "
+            "joint_generator_lr final_lr"
+        )
+        for name in positive.split():
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"--{_flag(name)} must be positive, not {getattr(self, name)}")
+        for name in ("noise", "decay", "kl_weight", "alpha", "perceptual_weight"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"--{_flag(name)} must be 0 or more, not {getattr(self, name)}")
+        for name in ("second_stage", "codes_first", "half_size"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"--{_flag(name)} must be in [0, 1), not {getattr(self, name)}")
+        for name in ("generator_widths", "encoder_widths"):
+            widths = getattr(self, name)
+            if len(widths) < 2 or min(widths) < 1:
+                raise ConfigError(f"--{_flag(name)} needs two or more positive numbers")
+        if min(self.head_kernels or ()) < 1 or any(k % 2 == 0 for k in self.head_kernels or ()):
+            raise ConfigError("--head-kernels must be odd")
+
+
+class LORD(Method):
+    """LORD: class and content from one class label per image (Gabbay and Hoshen, ICLR 2020).
+
+    "Demystifying Inter-Class Disentanglement". Every class has one code, shared exactly by its
+    images; every image has a content code, kept poor by noise and decay. Both are optimised
+    directly together with the generator (stage 1, Eq. 5-7); then encoders learn to predict them
+    in one pass (stage 2, Eq. 8). Published settings are the preset `paper`; `docs/lord.md` lists
+    where this differs from the paper and its release.
+    """
+
+    name: ClassVar[str] = "lord"
+    Config: ClassVar[type[Any]] = LORDConfig
+    config: LORDConfig
+
+    # ------------------------------------------------------------------ data and networks
+
+    def check(self, data: FactorDataset) -> dict[str, Any]:
+        """See `Method.check`: images, and a class factor of two classes or more."""
+        if not data.is_images:
+            raise DataError(f"{data.name}: LORD learns from images, these are vectors")
+        data.class_factor(self.config.class_factor)
+        return {"rows": len(data), "class_names": list(data.names(self.config.class_factor))}
+
+    def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
+        """See `Method.build`: generator, encoders and both tables."""
+        config, image = self.config, (shape[0], shape[1], shape[2])
+        assert config.generator_widths and config.encoder_widths and config.head_kernels
+        posterior = 2 if config.regulariser == "kl" else 1  # mean and log variance
+        parts: dict[str, nn.Module] = {
+            "generator": ModulatedGenerator(
+                config.content_dim,
+                config.class_dim,
+                image,
+                config.generator_widths,
+                config.head_width or 1,
+                config.head_kernels,
+            )
+        }
+        if config.variant != "amortised":
+            count = len(facts["class_names"])
+            parts["classes"] = LatentTable(count, config.class_dim, owned=False)
+        if config.variant == "latent":
+            parts["content"] = LatentTable(int(facts["rows"]), posterior * config.content_dim)
+        sizes = {"class": config.class_dim, "content": posterior * config.content_dim}
+        for space in self._encoded():
+            parts[f"{space}_encoder"] = ConvEncoder(
+                image, sizes[space], config.encoder_widths, first_stride=config.encoder_stride or 1
+            )
+        return nn.ModuleDict(parts)
+
+    def _encoded(self) -> tuple[str, ...]:
+        """The code spaces that have an encoder."""
+        if self.config.variant == "amortised" or self.config.second_stage:
+            return ("class", "content")
+        return ("content",) if self.config.variant == "semi-amortised" else ()
+
+    def stages(self, data: FactorDataset) -> Sequence[Stage]:
+        """See `Method.stages`: latent optimisation, then amortisation."""
+        self._labels = torch.from_numpy(data.class_factor(self.config.class_factor).copy())
+        first = LatentOptimisation(self, data)
+        share = self.config.second_stage or 0.0
+        if self.config.variant == "amortised" or share == 0:
+            return [first]
+        first.share = 1 - share
+        return [first, Amortisation(self, data, share)]
+
+    # ------------------------------------------------------------------ use
+
+    @property
+    def code_spaces(self) -> dict[str, CodeSpace]:
+        """`class`, which knows the class factor, and `content`, everything else."""
+        config = self.config
+        return {
+            "class": CodeSpace("class", config.class_dim, config.class_factor),
+            "content": CodeSpace("content", config.content_dim, None),
+        }
+
+    def encode_items(self, items: Tensor) -> dict[str, Tensor]:
+        """Codes by the encoders; where there are none, by optimisation."""
+        if len(self._encoded()) < 2:
+            return self.optimise_codes(items)
+        return {space: self.encoder(space, items) for space in ("class", "content")}
+
+    def encoder(self, space: str, items: Tensor) -> Tensor:
+        """The code itself; of a content posterior (regulariser kl) its mean."""
+        codes: Tensor = self.network[f"{space}_encoder"](items)  # type: ignore[index]
+        return self.split(codes)[0] if space == "content" else codes
+
+    def split(self, codes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """A content code, or with regulariser kl the posterior's mean and log variance."""
+        if self.config.regulariser != "kl":
+            return codes, None
+        mean, log_variance = codes.chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode_codes(self, codes: dict[str, Tensor]) -> Tensor:
+        """G(class, content), Eq. 9."""
+        return self.generate(codes["content"], codes["class"])
+
+    def generate(self, content: Tensor, classes: Tensor, divisor: int = 1) -> Tensor:
+        """Images [b, C, H / divisor, W / divisor] in [0, 1]."""
+        generator = self.network["generator"]  # type: ignore[index]
+        images: Tensor = generator(content, classes, divisor)
+        return images
+
+    def training_codes(self, rows: Tensor) -> dict[str, Tensor]:
+        """The tables' codes where there are tables, else the encoders'."""
+        images = self._items(self._previewed[rows.numpy()])
+        labels = self._labels[rows].to(images.device)
+        tables: Any = self.network
+        codes = {}
+        if "content" in tables:
+            codes["content"] = self.split(tables["content"].fetch(rows.to(images.device)))[0]
+        else:
+            codes["content"] = self.encoder("content", images)
+        if "classes" in tables:
+            codes["class"] = tables["classes"].fetch(labels)
+        else:
+            codes["class"] = self.encoder("class", images)
+        return {space: codes[space] for space in self.code_spaces}
+
+    def optimise_codes(self, items: Tensor, steps: int = 200, lr: float = 0.1) -> dict[str, Tensor]:
+        """Codes of new images by optimisation with the model frozen (Table 3, "w/o second stage").
+
+        Args:
+            items: [b, C, H, W] in [0, 1].
+            steps: of Adam on all images at once.
+            lr: its learning rate, falling to 0 along a cosine.
+
+        Returns:
+            {"class": float32 [b, class_dim], "content": float32 [b, content_dim]}.
+        """
+        features = _features(self.config)
+        target = None if features is None else features.to(items.device)(items)
+        start = self.network["classes"].weight.mean(0)  # type: ignore[index,union-attr]
+        classes = start.repeat(len(items), 1)
+        content = torch.zeros(len(items), self.config.content_dim, device=items.device)
+        generator = torch.Generator().manual_seed(0)
+        with torch.enable_grad():
+            leaves = [classes.requires_grad_(), content.requires_grad_()]
+            adam = torch.optim.Adam(leaves, lr, betas=_BETAS)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+            for _ in range(steps):
+                noise = torch.randn(content.shape, generator=generator).to(content)
+                noisy = content + self.config.noise * noise * (self.config.regulariser == "noise")
+                images = self.generate(noisy, classes)
+                loss = self.distance(images, items, features, target)
+                loss = loss * len(items) + self.config.decay * content.square().sum()
+                grads = torch.autograd.grad(loss, leaves)
+                for leaf, grad in zip(leaves, grads, strict=True):
+                    leaf.grad = grad
+                adam.step()
+                schedule.step()
+        return {"class": classes.detach(), "content": content.detach()}
+
+    def distance(
+        self,
+        images: Tensor,
+        target: Tensor,
+        features: FeatureNet | None,
+        target_features: Sequence[Tensor] | None,
+        scales: Sequence[float] | None = None,
+    ) -> Tensor:
+        """dist(images, target) of Eq. 6 and 8: mean |difference| of pixels and of features."""
+        loss = mean_absolute(images, target)
+        if features is None or target_features is None:
+            return loss
+        if self.config.perceptual == "vgg16":
+            return loss + feature_distance(features(images), target_features)
+        if scales is None:
+            scales = [layer.float().abs().mean().item() for layer in target_features]
+        relative = feature_distance(features(images), target_features, scales)
+        return loss + self.config.perceptual_weight * relative
+
+    @torch.no_grad()
+    def content_statistics(self, data: FactorDataset) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Fig. 6: the content posterior per dimension, averaged over the data.
+
+        Dimensions with mean |mean| near 0 and standard deviation near 1 have collapsed.
+
+        Args:
+            data: images of the model's shape.
+
+        Returns:
+            mean absolute mean [content_dim], and mean standard deviation [content_dim].
+
+        Raises:
+            ConfigError: the model was not trained with regulariser kl, or has no encoder.
+        """
+        if self.config.regulariser != "kl" or "content" not in self._encoded():
+            raise ConfigError("content statistics need --regulariser kl and a content encoder")
+        encoder = self.network["content_encoder"]  # type: ignore[index]
+
+        def statistics(items: Tensor) -> dict[str, Tensor]:
+            mean, log_variance = encoder(items).chunk(2, dim=1)
+            return {"mean": mean.abs(), "std": (log_variance / 2).exp()}
+
+        found = self._in_blocks(statistics, self._checked(data))
+        return found["mean"].mean(axis=0), found["std"].mean(axis=0)
+
+
+class _LORDStage(Stage):
+    """What both stages share: labels, tables, and the distance to the true images."""
+
+    def __init__(self, method: LORD, data: FactorDataset) -> None:
+        self.method, self.config, self.data = method, method.config, data
+        self.labels = method._labels
+
+    @property
+    def network(self) -> Any:
+        return self.method.network
+
+    def sampler(self, context: Context) -> Sampler:
+        return context.rows(self.config.batch)
+
+    def prepare(self) -> None:
+        device = next(self.network.parameters()).device
+        self.labels, source = self.labels.to(device), ImageSource(self.data.items, device)
+        self.features = _features(self.config)
+        self.targets: TargetFeatures | None = None
+        if self.features is not None:
+            self.features.to(device)
+            limit = free_memory() / 4 if device.type == "cpu" else 0
+            self.targets = TargetFeatures(self.features, source.batch, len(self.data), limit)
+
+    def distance(self, images: Tensor, x: View, divisor: int) -> Tensor:
+        """`LORD.distance` to the true images of a batch."""
+        if self.targets is None:
+            return self.method.distance(images, x.images, None, None)
+        target = self.targets(x.rows, x.images, divisor)
+        scales = self.targets.scales
+        return self.method.distance(images, x.images, self.features, target, scales)
+
+    def rate(self, warm_up: int = 0) -> Any:
+        """Cosine to the final share of the learning rate, after a short warm-up."""
+        fall = Cosine(self.config.final_lr or 0.0)
+        return fall * Ramp(steps=warm_up) if warm_up else fall
+
+
+class LatentOptimisation(_LORDStage):
+    """Stage 1 (Eq. 5-7): class codes, content codes and generator against the images.
+
+    The amortised ablations put an encoder in the place of a table.
+    """
+
+    name = "latent"
+
+    def setup(self) -> None:
+        if self.config.start != "components":
+            return
+        config, network, labels = self.config, self.network, self.method._labels
+        small = thumbnails(ImageSource(self.data.items).batch, len(self.data))
+        means = class_means(small, labels, self.data.cardinality(config.class_factor))
+        if "content" in network:  # how an image differs from the mean of its class
+            codes = principal_components(
+                lambda block: small[block].float() - means[labels[block]],
+                len(small), _START_COMPONENTS, config.content_dim, _START_NORM,
+            )  # fmt: skip
+            _write(network["content"], codes)
+        if "classes" in network:
+            means = means - means.mean(0)
+            codes = principal_components(
+                lambda block: means[block], len(means), len(means), config.class_dim, _START_NORM
+            )
+            _write(network["classes"], codes)
+
+    def resolutions(self) -> Sequence[tuple[float, int]]:
+        half = self.config.half_size or 0.0
+        if half == 0 or min(self.data.shape[:2]) < 32:
+            return [(1.0, 1)]
+        return [(half, 2), (1 - half, 1)]
+
+    def players(self) -> Sequence[Player]:
+        config, network = self.config, self.network
+        warm = self.rate(50)
+        groups = [
+            Group(list(network["generator"].parameters()), config.generator_lr or 0, warm, _BETAS)
+        ]
+        for table in ("classes", "content"):
+            if table in network:
+                groups.append(Group(network[table], config.code_lr or 0, self.rate(50), _BETAS))
+        for space in self._in_training():
+            encoder = list(network[f"{space}_encoder"].parameters())
+            groups.append(Group(encoder, config.encoder_lr or 0, warm, _BETAS))
+        return [Player("model", groups)]
+
+    def _in_training(self) -> tuple[str, ...]:
+        kinds = {"amortised": ("class", "content"), "semi-amortised": ("content",)}
+        return kinds.get(self.config.variant, ())
+
+    def step(self, batch: Batch, progress: Progress) -> StepResult:
+        x, config = batch["x"], self.config
+        content, penalty = self._regularised(self._content(x, progress.divisor), x)
+        images = self.method.generate(content, self._classes(x, progress.divisor), progress.divisor)
+        distance = self.distance(images, x, progress.divisor)
+        weight = config.kl_weight if config.regulariser == "kl" else config.decay
+        return StepResult(
+            {"model": distance + weight * penalty},
+            {"distance": distance.detach(), "penalty": penalty.detach()},
+        )
+
+    def _content(self, x: View, divisor: int) -> Tensor:
+        if "content" in self.network:
+            codes: Tensor = self.network["content"].lookup(x.rows)
+            return codes
+        encoded: Tensor = self.network["content_encoder"](_enlarged(x.images, divisor))
+        return encoded
+
+    def _classes(self, x: View, divisor: int) -> Tensor:
+        labels = self.labels[x.rows]
+        if "classes" in self.network:
+            codes: Tensor = self.network["classes"].lookup(labels)
+            return codes
+        encoded = self.network["class_encoder"](_enlarged(x.images, divisor))
+        return class_average(encoded, labels)
+
+    def _regularised(self, codes: Tensor, x: View) -> tuple[Tensor, Tensor]:
+        """The content as the generator sees it, and the penalty on it (Eq. 6; Table 3)."""
+        content, log_variance = self.method.split(codes)
+        noise = x.randn(self.config.content_dim)
+        if log_variance is not None:
+            std = (log_variance / 2).exp()
+            return content + std * noise, gaussian_kl(content, log_variance)
+        if self.config.regulariser == "none":
+            return content, content.new_zeros(())
+        return content + self.config.noise * noise, activation_decay(content)
+
+
+class Amortisation(_LORDStage):
+    """Stage 2 (Eq. 8): encoders learn the codes of stage 1, together with the generator."""
+
+    name = "amortisation"
+
+    def __init__(self, method: LORD, data: FactorDataset, share: float) -> None:
+        super().__init__(method, data)
+        self.share = share
+
+    def players(self) -> Sequence[Player]:
+        config, network = self.config, self.network
+        encoders = [
+            p for space in ("class", "content") for p in network[f"{space}_encoder"].parameters()
+        ]
+        generator = list(network["generator"].parameters())
+        return [
+            Player(
+                "model",
+                [
+                    Group(encoders, config.encoder_lr or 0, self.rate(), _BETAS),
+                    Group(generator, config.joint_generator_lr or 0, self.rate(), _BETAS),
+                ],
+            )
+        ]
+
+    def step(self, batch: Batch, progress: Progress) -> StepResult:
+        x, config, network = batch["x"], self.config, self.network
+        classes = network["class_encoder"](x.images)
+        content = network["content_encoder"](x.images)
+        loss = mean_squared(classes, network["classes"].lookup(self.labels[x.rows]))
+        logs: dict[str, Tensor | float] = {"class_error": loss.detach()}
+        if "content" in network:
+            error = mean_squared(content, network["content"].lookup(x.rows))
+            loss = loss + error
+            logs["content_error"] = error.detach()
+        loss = config.alpha * loss
+        if progress.fraction >= (config.codes_first or 0.0):
+            images = self.method.generate(self.method.split(content)[0], classes)
+            distance = self.distance(images, x, 1)
+            loss = loss + distance
+            logs["distance"] = distance.detach()
+        return StepResult({"model": loss}, logs)
+
+
+def _features(config: LORDConfig) -> FeatureNet | None:
+    return None if config.perceptual == "none" else feature_net(config.perceptual)
+
+
+def _write(table: LatentTable, codes: Tensor) -> None:
+    """Add codes to a table's start; of a posterior's table they are the means."""
+    rows = torch.arange(table.rows, device=table.weight.device)
+    values = table.fetch(rows)
+    values[:, : codes.shape[1]] += codes.to(values)
+    table.write(rows, values)
+
+
+def _enlarged(images: Tensor, divisor: int) -> Tensor:
+    """Images at full size for an encoder, which has one input size."""
+    return images if divisor == 1 else nn.functional.interpolate(images, scale_factor=divisor)
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def style_clusters(
+    data: FactorDataset,
+    domain_factor: str,
+    clusters: int = 100,
+    seed: int = 0,
+    name: str = "style",
+) -> FactorDataset:
+    """Split domains into styles, for domain translation (section 4).
+
+    Within each domain k-means groups the images by the channel means and standard deviations of
+    the first layers of the perceptual network. Trained with the result as class factor, LORD
+    translates by swapping classes; the class code of a guide image gives its style.
+
+    Args:
+        data: images with a domain column (edges, photos).
+        domain_factor: its name.
+        clusters: styles per domain, at most (fewer where a domain has fewer images).
+        seed: of k-means.
+        name: of the new factor column.
+
+    Returns:
+        The data with the new column; its value names are "<domain> <number>".
+
+    Raises:
+        DataError: vectors, or no such column.
+        ConfigError: clusters below 1, or the name is taken.
+    """
+    from sklearn.cluster import KMeans  # slow to import
+
+    if not data.is_images:
+        raise DataError(f"{data.name}: style clusters need images, these are vectors")
+    if clusters < 1:
+        raise ConfigError(f"clusters must be at least 1, not {clusters}")
+    if name in data.factors:
+        raise ConfigError(f"the data have a column {name!r} already: choose another name")
+    domains, domain_names = data.factor(domain_factor), data.names(domain_factor)
+    net, source = feature_net("efficientnet-lite0"), ImageSource(data.items)
+    with torch.no_grad():
+        features = torch.cat(
+            [style_features(net, source.batch(rows)) for rows in torch.arange(len(data)).split(256)]
+        ).numpy()
+    styles = np.zeros(len(data), np.int64)
+    names: list[str] = []
+    for domain in np.unique(domains):
+        rows = np.flatnonzero(domains == domain)
+        count = min(clusters, len(np.unique(features[rows], axis=0)))
+        found = KMeans(count, n_init=1, random_state=seed).fit_predict(features[rows])
+        styles[rows] = len(names) + found
+        names += [f"{domain_names[domain]} {number}" for number in range(count)]
+    return FactorDataset(
+        images=data.images,
+        factors={**data.factors, name: styles},
+        value_names={**data.value_names, name: names},
+        continuous=data.continuous,
+        ids=data.ids,
+        name=data.name,
+    )

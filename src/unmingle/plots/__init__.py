@@ -1,0 +1,16 @@
+"""Pictures and plots of what a model does."""
+
+from __future__ import annotations
+
+from unmingle.plots.figures import content_statistics, curves, read_metrics
+from unmingle.plots.grid import interpolation_grid, save_png, swap_grid, tile
+
+__all__ = [
+    "content_statistics",
+    "curves",
+    "interpolation_grid",
+    "read_metrics",
+    "save_png",
+    "swap_grid",
+    "tile",
+]

@@ -1,0 +1,124 @@
+"""The optimiser's side of a player."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError, nearest
+from ..nn.latent import LatentTable
+from .distributed import average_gradients
+from .stage import Group, Player, Progress
+
+
+class Trainee:
+    """A player with its optimiser: Adam for the networks, the tables' own row-sparse Adam."""
+
+    def __init__(self, player: Player) -> None:
+        """Start with fresh moments."""
+        self.name = player.name
+        self.groups: list[tuple[str, Group]] = []
+        self.tables: list[LatentTable] = []
+        self.params: list[nn.Parameter] = []
+        dense: list[dict[str, Any]] = []
+        self._dense: list[tuple[str, Group]] = []
+        for i, group in enumerate(player.groups):
+            label = group.name or (player.name if len(player.groups) == 1 else f"{player.name}.{i}")
+            self.groups.append((label, group))
+            if isinstance(group.params, LatentTable):
+                self.tables.append(group.params)
+                group.params.begin_training()
+                continue
+            self._dense.append((label, group))
+            self.params.extend(group.params)
+            dense.append(
+                {
+                    "params": list(group.params),
+                    "lr": group.lr,
+                    "betas": group.betas,
+                    "eps": group.eps,
+                }
+            )
+        fused = bool(self.params) and all(p.device.type in ("cpu", "cuda") for p in self.params)
+        self.optimizer = torch.optim.Adam(dense, fused=fused) if dense else None
+
+    def backward(self, loss: Tensor, retain_graph: bool) -> None:
+        """Add the gradient of the loss to this player's parameters and looked-up codes only."""
+        inputs: list[Tensor] = [*self.params]
+        for table in self.tables:
+            inputs.extend(table.leaves())
+        if not inputs or not loss.requires_grad:
+            raise ConfigError(f"the loss of player {self.name} does not depend on what it trains")
+        torch.autograd.backward(loss, inputs=inputs, retain_graph=retain_graph)
+
+    def step(self, progress: Progress) -> None:
+        """One step of Adam at the scheduled rates; gradients are dropped."""
+        rates = self.rates(progress)
+        if self.optimizer is not None:
+            average_gradients(self.params)
+            for settings, (label, _) in zip(self.optimizer.param_groups, self._dense, strict=True):
+                settings["lr"] = rates[label]
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        for label, group in self.groups:
+            if isinstance(group.params, LatentTable):
+                group.params.update(rates[label], group.betas, group.eps)
+
+    def skip(self) -> None:
+        """No step this time: forget the codes that were looked up."""
+        for table in self.tables:
+            table.discard()
+
+    def rates(self, progress: Progress) -> dict[str, float]:
+        """Learning rate of each group, by its label."""
+        return {
+            label: group.lr * group.schedule(progress.fraction, progress.step)
+            for label, group in self.groups
+        }
+
+    def finish(self) -> None:
+        """Bring the tables' rows up to date and drop their moments."""
+        for table in self.tables:
+            table.end_training()
+
+    def state(self) -> dict[str, Tensor]:
+        """Adam's moments of the networks: "<parameter number>/<name>" -> tensor."""
+        if self.optimizer is None:
+            return {}
+        state = self.optimizer.state_dict()["state"]
+        return {f"{i}/{name}": value for i, entry in state.items() for name, value in entry.items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state`."""
+        if self.optimizer is None:
+            return
+        entries: dict[int, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            number, name = key.split("/")
+            param = self.params[int(number)]
+            if value.shape == param.shape:  # the fused kernel needs the parameter's memory layout
+                value = torch.empty_like(param, dtype=value.dtype).copy_(value)
+            entries.setdefault(int(number), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def check_losses(losses: Mapping[str, Tensor], trainees: Sequence[Trainee], stage: str) -> None:
+    """Refuse losses of unknown players, of wrong shape, or none at all.
+
+    Raises:
+        ConfigError: naming stage and player.
+    """
+    names = [trainee.name for trainee in trainees]
+    if not losses:
+        raise ConfigError(f"stage {stage}: step() returned no loss; players: {', '.join(names)}")
+    for name, loss in losses.items():
+        if name not in names:
+            raise ConfigError(f"stage {stage}: no player {name!r}.{nearest(name, names)}")
+        if loss.numel() != 1:
+            raise ConfigError(
+                f"stage {stage}: the loss of {name} must be a scalar, not {tuple(loss.shape)}"
+            )

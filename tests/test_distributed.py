@@ -1,0 +1,111 @@
+"""Two processes (gloo on CPU, under torchrun) against one with the same global batches."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from training_toy import ROWS, Stopped, settings, stop_after, toy, toy_data
+
+from unmingle.errors import ConfigError
+from unmingle.training.checkpoint import load_snapshot
+from unmingle.training.hardware import launched_processes
+from unmingle.training.loop import train
+from unmingle.training.run import RunFolder
+
+TOY = str(Path(__file__).with_name("training_toy.py"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Runs of one process that cuts its batches as two would, and runs of two."""
+    folder = tmp_path_factory.mktemp("runs")
+    one_process(folder / "alone")
+    with pytest.raises(Stopped):
+        one_process(folder / "continued", hook=stop_after(12))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, TOY, "distributed", str(folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def one_process(out, hook=None, resume=False):
+    model, stages = toy()
+    stages[0].hook = hook or stages[0].hook
+    chosen = settings(shards=2, checkpoint_every=1e-9)
+    train(model, stages, toy_data(), chosen, RunFolder(out, resume=resume))
+    return model.state_dict()
+
+
+def assert_like_one_process(folder, state):
+    """What one process makes of it, within float tolerance of how far each tensor moved."""
+    start = toy()[0].state_dict()
+    reference = load_snapshot(folder / "alone/checkpoint/state.safetensors").part("model")
+    assert state["content.weight"].shape == (ROWS, 4)
+    for name, value in reference.items():
+        if "encoder" in name:  # its dropout masks are each process's own
+            continue
+        moved = float((value - start[name]).abs().max())
+        assert moved > 1e-3, name
+        assert torch.allclose(state[name], value, atol=2e-3 * moved), name
+
+
+def losses(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").open()]
+    return {(line["stage"], name): v for line in lines for name, v in line["losses"].items()}
+
+
+def test_two_processes_do_what_one_does(folder):
+    ranks = [torch.load(folder / f"whole-{r}.pt", weights_only=True) for r in range(2)]
+    assert_like_one_process(folder, ranks[0])
+    for name, value in ranks[0].items():
+        assert torch.equal(value, ranks[1][name]), name
+    saved = load_snapshot(folder / "whole/checkpoint/state.safetensors")
+    assert torch.equal(saved.tensors["model/content.weight"], ranks[0]["content.weight"])
+    first, second = losses(folder / "alone"), losses(folder / "whole")
+    assert first.keys() == second.keys()
+    for player in ("maker", "critic"):
+        assert second["codes", player] == pytest.approx(first["codes", player], rel=1e-3)
+
+
+def test_two_processes_go_on_where_one_stopped(folder):
+    assert_like_one_process(folder, torch.load(folder / "continued-0.pt", weights_only=True))
+
+
+def test_one_process_goes_on_where_two_stopped(folder):
+    assert_like_one_process(folder, one_process(folder / "half", resume=True))
+
+
+def test_processes_are_counted_from_the_launcher(monkeypatch):
+    for name in ("LOCAL_RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_NNODES"):
+        monkeypatch.delenv(name, raising=False)
+    assert launched_processes() == (1, 1)
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert launched_processes() == (1, 1)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert launched_processes() == (8, 2)
+    monkeypatch.delenv("LOCAL_RANK")
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    monkeypatch.setenv("SLURM_NTASKS", "6")
+    monkeypatch.setenv("SLURM_NNODES", "3")
+    assert launched_processes() == (6, 3)
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")
+    assert launched_processes() == (1, 1)
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    model, stages = toy()
+    with pytest.raises(ConfigError, match="batch size 6 cannot be shared evenly by 4"):
+        train(model, stages, toy_data(), settings("2steps", shards=4))
