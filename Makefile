@@ -38,19 +38,18 @@ format: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 
-# A folder without the mark below was not made here, so that it is neither installed into nor removed.
+# Says whether the environment was made here ("made"), so that `clean` removes no other.
 MARK = $(VENV)/.unmingle-venv
 
 $(MARK):
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
-	  echo "unmingle needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1):" \
-	       "name another one, as in make demo PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else \
+	  "unmingle needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: name another one, as in make demo PYTHON=python3.12" % v)'
 	@if [ -e "$(VENV)" ] && [ ! -x "$(BIN)/python" ]; then \
 	  echo "$(VENV) exists and is no virtual environment: name another one, as in make test VENV=.venv-unmingle" >&2; exit 1; fi
-	@[ -x "$(BIN)/python" ] || $(PYTHON) -m venv "$(VENV)" || { \
-	  rm -rf "$(VENV)"; \
-	  echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it is the package python3-venv" >&2; exit 1; }
-	@touch $@
+	@if [ -x "$(BIN)/python" ]; then echo found > $@; \
+	elif $(PYTHON) -m venv "$(VENV)"; then echo made > $@; \
+	else rm -rf "$(VENV)"; \
+	  echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it is the package python3-venv" >&2; exit 1; fi
 
 $(PLAIN): pyproject.toml $(MARK)
 	$(BIN)/python -m pip install --quiet --editable .
@@ -61,7 +60,7 @@ $(DEV): pyproject.toml $(MARK)
 	@touch $(PLAIN) $@
 
 clean:
-	@if [ -e "$(VENV)" ] && [ ! -e "$(MARK)" ]; then \
-	  echo "$(VENV) was not made here and stays"; else rm -rf "$(VENV)"; fi
+	@if grep -qs made "$(MARK)"; then rm -rf "$(VENV)"; \
+	elif [ -e "$(VENV)" ]; then echo "$(VENV) was not made here and stays"; fi
 	rm -rf .pytest_cache .mypy_cache .ruff_cache build dist
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -104,7 +104,7 @@ def test_pool_and_reference_come_from_their_sets_independently():
 
 
 def test_bad_arguments():
-    with pytest.raises(ConfigError, match="batch size 5 .* 2 processes: use 4"):
+    with pytest.raises(ConfigError, match=r"batch size 5 .* 2 processes: use 4"):
         RowSampler(10, 5, shards=2)
     with pytest.raises(ConfigError, match="at least 1"):
         RowSampler(10, 0)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 from training_toy import BATCH, Codes, Stopped, ToyModel, settings, toy, toy_data
 
-from unmingle.errors import ConfigError, DataError, DivergedError, RunError
+from unmingle.errors import ConfigError, DataError, DivergedError, MissingExtraError, RunError
 from unmingle.training import budget as budget_module
 from unmingle.training import run as run_module
 from unmingle.training.budget import Budget
@@ -179,6 +179,18 @@ def test_gradient_values_are_of_the_state_before_the_step():
 
     assert adam["a"] == pytest.approx(reference(2.0, [(0.5, 7 * 3.0), (0.5, 7 * 3.25)]), rel=1e-5)
     assert adam["b"] == pytest.approx(reference(3.0, [(0.25, -2.0), (0.25, -1.5)]), rel=1e-5)
+
+
+def test_groups_of_one_name_keep_their_own_rates():
+    model = Pair()
+
+    class Alone(Game):
+        def players(self):
+            groups = [Group([p], lr, name="x") for p, lr in ((model.a, 0.5), (model.b, 0.25))]
+            return [Player("a", groups)]
+
+    train(model, [Alone(model, lambda step: "a")], toy_data(), settings("1steps"))
+    assert (model.a.item(), model.b.item()) == pytest.approx((1.5, 2.75), abs=1e-6)
 
 
 def test_a_player_without_loss_rests():
@@ -367,7 +379,7 @@ def test_interrupted_and_resumed_gives_the_same_bits(tmp_path, stage, step):
     resumed, report, _ = run_toy(tmp_path / "run", resume=True)
     assert report.resumed and report.steps == 30
     assert_same(straight, resumed)
-    steps = [json.loads(line)["total_step"] for line in open(tmp_path / "run/metrics.jsonl")]
+    steps = [json.loads(line)["total_step"] for line in (tmp_path / "run/metrics.jsonl").open()]
     assert steps == sorted(set(steps)) and steps[-1] == 30
 
 
@@ -594,13 +606,13 @@ def test_too_little_room_is_said_before_training(tmp_path, monkeypatch):
         check_room(None, 10**11, 0)
     usage = run_module.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(run_module.shutil, "disk_usage", lambda path: usage._replace(free=10**8))
-    with pytest.raises(RunError, match="writes up to 7.* 100 MB are free"):
+    with pytest.raises(RunError, match=r"writes up to 7.* 100 MB are free"):
         check_room(run, 10**9, 0)
 
 
 def test_metrics_hold_means_rates_and_logs(tmp_path):
     run_toy(tmp_path, budget="30steps")
-    lines = [json.loads(line) for line in open(tmp_path / "metrics.jsonl")]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     last = {line["stage"]: line for line in lines}
     assert list(last) == ["codes", "encode"]
     codes = last["codes"]
@@ -625,8 +637,9 @@ def test_without_a_terminal_lines_are_plain(tmp_path):
     said = []
     chosen = settings("6steps", quiet=False)
     train(model, stages, toy_data(), chosen, RunFolder(tmp_path), say=said.append)
-    assert len(said) == 2 and said[0].startswith("codes step 4  67%  maker ")
-    assert "images/s" in said[0] and said[1].endswith("done")
+    assert said[0] == "training on cpu in float32, 25 rows, 6steps"
+    assert len(said) == 3 and said[1].startswith("codes step 4  67%  maker ")
+    assert "images/s" in said[1] and said[2].endswith("done")
 
 
 def test_pictures_are_saved_and_disturb_nothing(tmp_path):
@@ -752,3 +765,31 @@ def test_no_rows_is_an_error():
     model, stages = toy()
     with pytest.raises(DataError, match="no rows"):
         train(model, stages, Empty(), settings("2steps"))
+
+
+def test_tensorboard_gets_losses_and_logs(tmp_path, monkeypatch):
+    written = []
+
+    class Writer:
+        def __init__(self, folder):
+            assert folder == str(tmp_path / "tensorboard")
+
+        def add_scalar(self, name, value, step):
+            written.append((name, step))
+
+        def close(self):
+            written.append("closed")
+
+    fake = type(sys)("torch.utils.tensorboard")
+    fake.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
+    run_toy(tmp_path, budget="6steps", tensorboard=True)
+    assert written[-1] == "closed" and ("encode/encoder", 6) in written
+    assert {name for name, step in written[:-1] if step == 4} == {
+        "codes/maker",
+        "codes/critic",
+        "codes/spread",
+    }
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingExtraError, match=r"unmingle\[tensorboard\]"):
+        run_toy(tmp_path / "other", budget="6steps", tensorboard=True)

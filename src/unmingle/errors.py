@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each message names the file, flag or value and what would be right."""
+"""The errors a user can meet. Each names the file, flag or value, and what would be right."""
 
 from __future__ import annotations
 

@@ -112,5 +112,7 @@ def _program() -> str:
     """How this program is called from here: `unmingle`, or its path where it is not on the PATH."""
     if shutil.which("unmingle"):
         return "unmingle"
-    here = Path(sys.argv[0])
-    return os.path.relpath(here) if here.name == "unmingle" else "python -m unmingle"
+    here = sys.argv[0]
+    if Path(here).name != "unmingle":
+        return "python -m unmingle"
+    return min(here, os.path.relpath(here), key=len)

@@ -23,10 +23,14 @@ class Evaluate(Using):
     role: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("SPACE=FACTOR")] = ()
     """The factor that a code should carry, where the run does not say: content=pose, or
     content=azimuth,elevation. With it the true image of every swap is found. Repeatable."""
-    probe: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("SPACE=FACTOR")] = ()
+    probe_factor: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("SPACE=FACTOR")] = ()
     """Another factor for the probes, where some values of the role look the same. Repeatable."""
     take: Annotated[str | None, flag("SPACE", unset="(the first)")] = None
     """The code space that is swapped."""
+    metrics: Annotated[str | None, flag("A,B|none", unset="(all four)")] = None
+    """Distances to the true images: st_lpips_alex, st_lpips_vgg, mse, ssim."""
+    probes: Annotated[str, flag("A,B|none", unset="(linear,mlp)")] = "linear,mlp"
+    """What looks for factors in the codes: linear, mlp."""
     pairs: int = 1000
     """How many swaps are scored, at most."""
     part: Annotated[Part | None, flag("held-out|train|all", unset="(held-out)")] = None
@@ -46,7 +50,7 @@ def run(argv: Sequence[str]) -> None:
         "Scores: swaps against the true image where the data have it, beside what copying would "
         "score; reconstruction; and what each code tells about each factor, beside chance.",
         "evaluate runs/a photos/",
-        "evaluate runs/a sprites.npz --role content=pose --probe content=pose_merged --json a.json",
+        "evaluate runs/a sprites.npz --role content=pose --probe-factor content=pose_merged",
     )
     if args.json is not None:
         check_output(args.json, (".json",), args.overwrite, "--json")
@@ -60,8 +64,10 @@ def run(argv: Sequence[str]) -> None:
         test,
         train=None if test is rows.whole else rows.train,
         roles=named(args.role, "--role", "content=pose"),
-        probe_factors=named(args.probe, "--probe", "content=pose"),
+        probe_factors=named(args.probe_factor, "--probe-factor", "content=pose"),
         take=args.take,
+        metrics=None if args.metrics is None else _list(args.metrics),
+        probes=_list(args.probes),
         pairs=args.pairs,
         seed=args.seed,
         say=say,
@@ -70,3 +76,7 @@ def run(argv: Sequence[str]) -> None:
     if args.json is not None:
         scores.save(args.json, overwrite=args.overwrite)
         say(f"{args.json}: all scores")
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(text.split(","))

@@ -43,19 +43,20 @@ class _Net(nn.Module):
         super().__init__()
         self.noise = setting.noise
         self.linear = nn.Linear(size, count)
-        self.deep = setting.deep and nn.Sequential(
+        layers = (
             nn.Linear(size, _WIDTH),
             nn.ReLU(),
             nn.Linear(_WIDTH, _WIDTH),
             nn.ReLU(),
             nn.Linear(_WIDTH, count),
         )
+        self.deep = nn.Sequential(*layers) if setting.deep else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.noise:
             x = x + self.noise * torch.randn_like(x)
         found: Tensor = self.linear(x)
-        return found + self.deep(x) if self.deep else found
+        return found if self.deep is None else found + self.deep(x)
 
 
 def fit_mlp(

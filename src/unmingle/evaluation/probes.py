@@ -60,7 +60,7 @@ def probe(
     Args:
         codes_train, codes_test: float [N,d] and [M,d]; standardised by the training rows.
         y_train, y_test: integer values of the factor, [N] and [M].
-        kind: "linear" (logistic regression) or "mlp" (two hidden layers).
+        kind: "linear" (logistic regression) or "mlp" (up to two hidden layers).
         seed: of the validation part, the network's start and the interval.
 
     Raises:

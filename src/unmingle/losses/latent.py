@@ -47,4 +47,5 @@ def class_average(codes: Tensor, classes: Tensor) -> Tensor:
     """
     values, inverse, counts = torch.unique(classes, return_inverse=True, return_counts=True)
     sums = codes.new_zeros(len(values), codes.shape[1]).index_add(0, inverse, codes)
-    return (sums / counts[:, None]).index_select(0, inverse)
+    means: Tensor = sums / counts[:, None]
+    return means.index_select(0, inverse)

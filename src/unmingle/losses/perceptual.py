@@ -16,7 +16,8 @@ class _MeanAbsolute(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         difference = a - b
         ctx.save_for_backward(difference)
-        return torch.linalg.vector_norm(difference, ord=1, dtype=torch.float32) / a.numel()
+        total: Tensor = torch.linalg.vector_norm(difference, ord=1, dtype=torch.float32)
+        return total / a.numel()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -31,7 +32,7 @@ def mean_absolute(prediction: Tensor, target: Tensor) -> Tensor:
         prediction: any shape.
         target: the same shape.
     """
-    result: Tensor = _MeanAbsolute.apply(prediction, target.detach())
+    result: Tensor = _MeanAbsolute.apply(prediction, target.detach())  # type: ignore[no-untyped-call]
     return result
 
 

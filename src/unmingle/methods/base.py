@@ -21,11 +21,11 @@ from unmingle.data import FactorDataset, load_data
 from unmingle.errors import ConfigError, DataError, RunError, nearest
 from unmingle.evaluation.scores import versions
 from unmingle.plots import tile
+from unmingle.training.checkpoint import replace_file
 from unmingle.training.loop import TrainReport, train
 from unmingle.training.run import RunFolder
 from unmingle.training.settings import TrainSettings
 from unmingle.training.stage import Stage
-from unmingle.training.checkpoint import replace_file
 
 FORMAT = 1
 _ROWS = 256  # encoded or decoded at a time
@@ -121,6 +121,10 @@ class Method(ABC):
         """Codes of rows of the training set as they are while it trains, for sample pictures."""
         return self.encode_items(self._items(self._previewed[rows.numpy()]))
 
+    def training_items(self, codes: dict[str, Tensor]) -> Tensor:
+        """Items decoded for sample pictures, while it trains; as `decode_codes`."""
+        return self.decode_codes(codes)
+
     # ------------------------------------------------------------------ training
 
     def fit(
@@ -173,8 +177,8 @@ class Method(ABC):
             torch.manual_seed(seed)
             self.network = self.build(self.data_shape, facts)
         self.run_info = {**self._describe(data, settings), **(info or {})}
-        if run is not None and run.writes:
-            self._write_config(run.path)
+        if run is not None and run.writes and not run.checkpoint.exists():
+            self._write_config(run.path)  # a resumed run keeps its own until it is found to fit
         self._previewed = data.items
         self.report = train(
             self.network,
@@ -183,7 +187,7 @@ class Method(ABC):
             settings,
             run,
             self._preview if data.is_images else None,
-            identity={"method": self.name, "settings": _jsonable(asdict(self.config))},
+            identity={"method": self.name, **_named(_jsonable(asdict(self.config)))},
         )
         del self._previewed
         self.run_info["training"] = _jsonable(asdict(self.report))
@@ -224,7 +228,7 @@ class Method(ABC):
             )
             for space, values in codes.items()
         }
-        made = _pixels(self.decode_codes(cells)).reshape(_PREVIEW, _PREVIEW, *self.data_shape)
+        made = _pixels(self.training_items(cells)).reshape(_PREVIEW, _PREVIEW, *self.data_shape)
         true = np.asarray(self._previewed[rows.numpy()])
         head = np.concatenate([np.full_like(true[:1], 255), true[1::2]])[None]
         return tile(np.concatenate([head, np.concatenate([true[::2, None], made], axis=1)]))
@@ -322,6 +326,8 @@ class Method(ABC):
             items = items.items
         if isinstance(items, Tensor):
             items = items.cpu().numpy()
+        if isinstance(items, list | tuple):
+            items = _stacked(items)
         shape = tuple(np.shape(items))
         if len(self.data_shape) == 3 and len(shape) == 3 and self.data_shape[2] == 1:
             items, shape = np.asarray(items)[..., None], (*shape, 1)
@@ -346,7 +352,10 @@ class Method(ABC):
         self._check_spaces(codes)
         tensors = {}
         for name, space in self.code_spaces.items():
-            values = torch.as_tensor(np.asarray(codes[name]), dtype=torch.float32)
+            try:
+                values = torch.from_numpy(np.array(codes[name], np.float32))
+            except (TypeError, ValueError) as error:
+                raise DataError(f"{name} codes are not numbers [N, {space.dim}]") from error
             if values.ndim != 2 or values.shape[1] != space.dim or len(values) == 0:
                 raise DataError(f"{name} codes are [N, {space.dim}], not {list(values.shape)}")
             tensors[name] = values
@@ -402,11 +411,20 @@ def load(folder: str | os.PathLike[str]) -> Any:
         with torch.random.fork_rng(devices=[]):
             network = model.build(shape, facts)
         network.load_state_dict(load_file(file))
-    except (SafetensorError, RuntimeError, TypeError, KeyError, OSError) as error:
+    except (SafetensorError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError,
+            TypeError, ValueError) as error:  # fmt: skip
         first = str(error).strip().splitlines()[0]
         raise RunError(f"{file} is damaged or does not fit {config.name} ({first})") from error
     model.network = network.eval()
     return model
+
+
+def _stacked(items: Sequence[Any]) -> NDArray[Any]:
+    try:
+        return np.asarray([np.asarray(item) for item in items])
+    except ValueError as error:
+        sizes = sorted({"x".join(map(str, np.shape(item))) for item in items})
+        raise DataError(f"items of one size are needed, these are {', '.join(sizes)}") from error
 
 
 def _same_length(codes: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -426,6 +444,11 @@ def _pixels(images: Tensor) -> Images:
 def _jsonable(value: Any) -> Any:
     """As it comes back from JSON."""
     return json.loads(json.dumps(value))
+
+
+def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """For a run's identity, so that an error tells which setting is another one."""
+    return {f"setting {name}": value for name, value in settings.items()}
 
 
 def _write_text(file: Path, text: str) -> None:

@@ -17,7 +17,7 @@ from unmingle.data.storage import free_memory
 from unmingle.errors import ConfigError, DataError
 from unmingle.losses.latent import activation_decay, class_average, gaussian_kl, mean_squared
 from unmingle.losses.perceptual import feature_distance, mean_absolute
-from unmingle.nn.components import class_means, principal_components, thumbnails
+from unmingle.nn.components import Subspace, class_means, principal_components, thumbnails
 from unmingle.nn.encoder import ConvEncoder
 from unmingle.nn.generator import ModulatedGenerator
 from unmingle.nn.latent import LatentTable
@@ -47,6 +47,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "head_kernels": (5, 7),
         "encoder_widths": (64, 128, 256, 256, 256),
         "encoder_stride": 1,
+        "decay": 1e-3,
         "generator_lr": 1e-4,
         "code_lr": 1e-3,
         "encoder_lr": 1e-4,
@@ -56,22 +57,27 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "half_size": 0.0,
         "second_stage": 0.5,
         "codes_first": 0.0,
+        "recombined": 0.0,
+        "floor": 0.0,
     },
     "laptop": {
-        "generator_widths": (128, 96, 64, 48, 32),
+        "generator_widths": (128, 128, 64, 32, 32),
         "head_width": 16,
         "head_kernels": (3, 3),
         "encoder_widths": (32, 64, 96, 128, 128),
         "encoder_stride": 2,
-        "generator_lr": 1e-3,
+        "decay": 3e-4,
+        "generator_lr": 2e-3,
         "code_lr": 3e-2,
         "encoder_lr": 1e-3,
         "joint_generator_lr": 3e-4,
         "final_lr": 0.03,
         "start": "components",
         "half_size": 0.6,
-        "second_stage": 0.3,
+        "second_stage": 0.25,
         "codes_first": 0.4,
+        "recombined": 1.0,
+        "floor": 0.1,
     },
 }
 
@@ -98,7 +104,7 @@ class LORDConfig:
     """What keeps class information out of the content (Eq. 6, Table 3)."""
     noise: float = 1.0
     """Standard deviation sigma of the noise on the content code."""
-    decay: float = 1e-3
+    decay: float | None = None
     """Weight lambda of ||content||^2, with regulariser noise."""
     kl_weight: float = 1e-3
     """Weight of the KL divergence, with regulariser kl."""
@@ -115,6 +121,11 @@ class LORDConfig:
     are then found by optimisation."""
     codes_first: float | None = None
     """Share of stage 2 in which the encoders learn the codes alone, which is cheap."""
+    recombined: float | None = None
+    """Weight, in stage 2, of the codes' errors on swaps made by the generator; 0 in the paper."""
+    floor: float | None = None
+    """The encoders' codes keep the directions along which those of stage 1 have a variance above
+    this share of the noise's (content), or above nothing (class); 0 keeps all, as in the paper."""
     half_size: float | None = None
     """Share of stage 1 that is trained at half the image size."""
     start: Literal["uniform", "components"] | None = None
@@ -170,7 +181,15 @@ class LORDConfig:
         for name in positive.split():
             if not getattr(self, name) > 0:
                 raise ConfigError(f"--{_flag(name)} must be positive, not {getattr(self, name)}")
-        for name in ("noise", "decay", "kl_weight", "alpha", "perceptual_weight"):
+        for name in (
+            "noise",
+            "decay",
+            "kl_weight",
+            "alpha",
+            "perceptual_weight",
+            "recombined",
+            "floor",
+        ):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"--{_flag(name)} must be 0 or more, not {getattr(self, name)}")
         for name in ("second_stage", "codes_first", "half_size"):
@@ -197,6 +216,7 @@ class LORD(Method):
     name: ClassVar[str] = "lord"
     Config: ClassVar[type[Any]] = LORDConfig
     config: LORDConfig
+    _divisor = 1  # of the image size in training
 
     # ------------------------------------------------------------------ data and networks
 
@@ -204,8 +224,9 @@ class LORD(Method):
         """See `Method.check`: images, and a class factor of two classes or more."""
         if not data.is_images:
             raise DataError(f"{data.name}: LORD learns from images, these are vectors")
-        data.class_factor(self.config.class_factor)
-        return {"rows": len(data), "class_names": list(data.names(self.config.class_factor))}
+        names = data.names(self.config.class_factor)
+        present = np.unique(data.class_factor(self.config.class_factor))
+        return {"rows": len(data), "class_names": [names[value] for value in present]}
 
     def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
         """See `Method.build`: generator, encoders and both tables."""
@@ -232,6 +253,7 @@ class LORD(Method):
             parts[f"{space}_encoder"] = ConvEncoder(
                 image, sizes[space], config.encoder_widths, first_stride=config.encoder_stride or 1
             )
+            parts[f"{space}_subspace"] = Subspace(sizes[space])
         return nn.ModuleDict(parts)
 
     def _encoded(self) -> tuple[str, ...]:
@@ -242,7 +264,8 @@ class LORD(Method):
 
     def stages(self, data: FactorDataset) -> Sequence[Stage]:
         """See `Method.stages`: latent optimisation, then amortisation."""
-        self._labels = torch.from_numpy(data.class_factor(self.config.class_factor).copy())
+        _, labels = np.unique(data.class_factor(self.config.class_factor), return_inverse=True)
+        self._labels = torch.from_numpy(labels)  # of the classes that are present
         first = LatentOptimisation(self, data)
         share = self.config.second_stage or 0.0
         if self.config.variant == "amortised" or share == 0:
@@ -269,7 +292,8 @@ class LORD(Method):
 
     def encoder(self, space: str, items: Tensor) -> Tensor:
         """The code itself; of a content posterior (regulariser kl) its mean."""
-        codes: Tensor = self.network[f"{space}_encoder"](items)  # type: ignore[index]
+        network: Any = self.network
+        codes: Tensor = network[f"{space}_subspace"](network[f"{space}_encoder"](items))
         return self.split(codes)[0] if space == "content" else codes
 
     def split(self, codes: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -305,6 +329,11 @@ class LORD(Method):
             codes["class"] = self.encoder("class", images)
         return {space: codes[space] for space in self.code_spaces}
 
+    def training_items(self, codes: dict[str, Tensor]) -> Tensor:
+        """Images at the size the generator is trained at just now, enlarged to full size."""
+        images = self.generate(codes["content"], codes["class"], self._divisor)
+        return nn.functional.interpolate(images, self.data_shape[:2])
+
     def optimise_codes(self, items: Tensor, steps: int = 200, lr: float = 0.1) -> dict[str, Tensor]:
         """Codes of new images by optimisation with the model frozen (Table 3, "w/o second stage").
 
@@ -318,7 +347,7 @@ class LORD(Method):
         """
         features = _features(self.config)
         target = None if features is None else features.to(items.device)(items)
-        start = self.network["classes"].weight.mean(0)  # type: ignore[index,union-attr]
+        start = self.network["classes"].weight.mean(0)  # type: ignore[index]
         classes = start.repeat(len(items), 1)
         content = torch.zeros(len(items), self.config.content_dim, device=items.device)
         generator = torch.Generator().manual_seed(0)
@@ -331,7 +360,7 @@ class LORD(Method):
                 noisy = content + self.config.noise * noise * (self.config.regulariser == "noise")
                 images = self.generate(noisy, classes)
                 loss = self.distance(images, items, features, target)
-                loss = loss * len(items) + self.config.decay * content.square().sum()
+                loss = loss * len(items) + (self.config.decay or 0.0) * content.square().sum()
                 grads = torch.autograd.grad(loss, leaves)
                 for leaf, grad in zip(leaves, grads, strict=True):
                     leaf.grad = grad
@@ -357,6 +386,22 @@ class LORD(Method):
             scales = [layer.float().abs().mean().item() for layer in target_features]
         relative = feature_distance(features(images), target_features, scales)
         return loss + self.config.perceptual_weight * relative
+
+    @property
+    def class_codes(self) -> dict[str, NDArray[np.float32]]:
+        """The class codes of stage 1 by the classes' names, float32 [1, class_dim] each.
+
+        To be decoded with any content: `model.decode({"class": model.class_codes["anna"],
+        "content": model.encode(images)["content"]})`.
+
+        Raises:
+            ConfigError: the variant `amortised` has none.
+        """
+        if self.config.variant == "amortised":
+            raise ConfigError("the variant amortised keeps no class codes: encode images instead")
+        table: Any = self.network["classes"]  # type: ignore[index]
+        codes = table.weight.cpu().numpy()
+        return {name: codes[row : row + 1] for row, name in enumerate(self.facts["class_names"])}
 
     @torch.no_grad()
     def content_statistics(self, data: FactorDataset) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -434,9 +479,9 @@ class LatentOptimisation(_LORDStage):
     def setup(self) -> None:
         if self.config.start != "components":
             return
-        config, network, labels = self.config, self.network, self.method._labels
+        config, network, labels = self.config, self.network, self.labels
         small = thumbnails(ImageSource(self.data.items).batch, len(self.data))
-        means = class_means(small, labels, self.data.cardinality(config.class_factor))
+        means = class_means(small, labels, len(self.method.facts["class_names"]))
         if "content" in network:  # how an image differs from the mean of its class
             codes = principal_components(
                 lambda block: small[block].float() - means[labels[block]],
@@ -476,29 +521,38 @@ class LatentOptimisation(_LORDStage):
 
     def step(self, batch: Batch, progress: Progress) -> StepResult:
         x, config = batch["x"], self.config
-        content, penalty = self._regularised(self._content(x, progress.divisor), x)
-        images = self.method.generate(content, self._classes(x, progress.divisor), progress.divisor)
+        self.method._divisor = progress.divisor
+        content, penalty = self._regularised(self._content(x), x)
+        images = self.method.generate(content, self._classes(x), progress.divisor)
         distance = self.distance(images, x, progress.divisor)
-        weight = config.kl_weight if config.regulariser == "kl" else config.decay
+        weight = (config.kl_weight if config.regulariser == "kl" else config.decay) or 0.0
         return StepResult(
             {"model": distance + weight * penalty},
             {"distance": distance.detach(), "penalty": penalty.detach()},
         )
 
-    def _content(self, x: View, divisor: int) -> Tensor:
+    def finish(self) -> None:
+        self.method._divisor = 1
+
+    def _content(self, x: View) -> Tensor:
         if "content" in self.network:
             codes: Tensor = self.network["content"].lookup(x.rows)
             return codes
-        encoded: Tensor = self.network["content_encoder"](_enlarged(x.images, divisor))
+        encoded: Tensor = self.network["content_encoder"](self._full_size(x.images))
         return encoded
 
-    def _classes(self, x: View, divisor: int) -> Tensor:
+    def _classes(self, x: View) -> Tensor:
         labels = self.labels[x.rows]
         if "classes" in self.network:
             codes: Tensor = self.network["classes"].lookup(labels)
             return codes
-        encoded = self.network["class_encoder"](_enlarged(x.images, divisor))
+        encoded = self.network["class_encoder"](self._full_size(x.images))
         return class_average(encoded, labels)
+
+    def _full_size(self, images: Tensor) -> Tensor:
+        """For an encoder, which has one input size."""
+        full = self.data.shape[:2]
+        return images if images.shape[2:] == full else nn.functional.interpolate(images, full)
 
     def _regularised(self, codes: Tensor, x: View) -> tuple[Tensor, Tensor]:
         """The content as the generator sees it, and the penalty on it (Eq. 6; Table 3)."""
@@ -521,6 +575,22 @@ class Amortisation(_LORDStage):
         super().__init__(method, data)
         self.share = share
 
+    def setup(self) -> None:
+        """What the codes of stage 1 do not use, the encoders cannot say.
+
+        Along directions in which the codes hardly vary an encoder's output is its error, and that
+        tells of anything: a content code whose error is larger for some classes tells the class.
+        """
+        config, network = self.config, self.network
+        if not config.floor:
+            return
+        rows = torch.arange(len(self.data))
+        if "content" in network and config.regulariser == "noise":
+            codes = network["content"].fetch(rows.to(self.labels.device))
+            network["content_subspace"].fit(codes, config.floor * config.noise**2)
+        classes = network["classes"].weight
+        network["class_subspace"].fit(classes, 1e-4 * float(classes.var()))
+
     def players(self) -> Sequence[Player]:
         config, network = self.config, self.network
         encoders = [
@@ -538,22 +608,54 @@ class Amortisation(_LORDStage):
         ]
 
     def step(self, batch: Batch, progress: Progress) -> StepResult:
-        x, config, network = batch["x"], self.config, self.network
-        classes = network["class_encoder"](x.images)
-        content = network["content_encoder"](x.images)
-        loss = mean_squared(classes, network["classes"].lookup(self.labels[x.rows]))
-        logs: dict[str, Tensor | float] = {"class_error": loss.detach()}
-        if "content" in network:
-            error = mean_squared(content, network["content"].lookup(x.rows))
-            loss = loss + error
-            logs["content_error"] = error.detach()
-        loss = config.alpha * loss
+        x, config = batch["x"], self.config
+        classes, content = self._encoded(x.images)
+        true_classes, true_content = self._learnt(x)
+        errors = self._errors(classes, content, true_classes, true_content)
+        if config.recombined:
+            errors = errors + config.recombined * self._recombined(x, true_classes, true_content)
+        loss = config.alpha * errors
+        logs: dict[str, Tensor | float] = {"code_error": errors.detach()}
         if progress.fraction >= (config.codes_first or 0.0):
             images = self.method.generate(self.method.split(content)[0], classes)
             distance = self.distance(images, x, 1)
             loss = loss + distance
             logs["distance"] = distance.detach()
         return StepResult({"model": loss}, logs)
+
+    def _encoded(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        network = self.network
+        classes = network["class_subspace"](network["class_encoder"](images))
+        return classes, network["content_subspace"](network["content_encoder"](images))
+
+    def _learnt(self, x: View) -> tuple[Tensor, Tensor | None]:
+        """The codes of stage 1; there are none of the content where an encoder made them."""
+        classes = self.network["classes"].lookup(self.labels[x.rows])
+        if "content" not in self.network:
+            return classes, None
+        return classes, self.network["content"].lookup(x.rows)
+
+    def _errors(
+        self, classes: Tensor, content: Tensor, true_classes: Tensor, true_content: Tensor | None
+    ) -> Tensor:
+        """||E_y(x) - e_y||^2 + ||E_c(x) - c||^2 of Eq. 8, as means over the dimensions."""
+        error = mean_squared(classes, true_classes)
+        if true_content is None:
+            return error
+        return error + mean_squared(content, true_content)
+
+    def _recombined(self, x: View, classes: Tensor, content: Tensor | None) -> Tensor:
+        """The same errors on images that the generator makes of one's class and another's content.
+
+        Their codes are known without any image of that pair: an encoder that reads something of
+        the class out of them into the content, or the other way round, pays for it here.
+        """
+        if content is None:
+            return classes.new_zeros(())
+        with torch.no_grad():
+            swapped = x.gather(classes)[x.permutation(others=True)]
+            images = self.method.generate(self.method.split(content)[0], swapped)
+        return self._errors(*self._encoded(images), swapped, content)
 
 
 def _features(config: LORDConfig) -> FeatureNet | None:
@@ -566,11 +668,6 @@ def _write(table: LatentTable, codes: Tensor) -> None:
     values = table.fetch(rows)
     values[:, : codes.shape[1]] += codes.to(values)
     table.write(rows, values)
-
-
-def _enlarged(images: Tensor, divisor: int) -> Tensor:
-    """Images at full size for an encoder, which has one input size."""
-    return images if divisor == 1 else nn.functional.interpolate(images, scale_factor=divisor)
 
 
 def _flag(name: str) -> str:
@@ -614,9 +711,10 @@ def style_clusters(
         raise ConfigError(f"the data have a column {name!r} already: choose another name")
     domains, domain_names = data.factor(domain_factor), data.names(domain_factor)
     net, source = feature_net("efficientnet-lite0"), ImageSource(data.items)
+    every = torch.arange(len(data))
     with torch.no_grad():
         features = torch.cat(
-            [style_features(net, source.batch(rows)) for rows in torch.arange(len(data)).split(256)]
+            [style_features(net, source.batch(rows)) for rows in torch.split(every, 256)]
         ).numpy()
     styles = np.zeros(len(data), np.int64)
     names: list[str] = []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 _SIDE = 16
 _BLOCK = 2048
@@ -68,3 +68,40 @@ def principal_components(
     codes = torch.cat([rows(block) @ axes @ turn for block in blocks])
     length = codes.square().sum(1).mean().sqrt().clamp_min(1e-12)
     return codes * (norm / length)
+
+
+class Subspace(nn.Module):
+    """Projects codes on the directions in which a given set of codes varies.
+
+    Args:
+        dim: size of a code. Until `fit` is called, codes pass unchanged.
+    """
+
+    mean: Tensor
+    projector: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("projector", torch.eye(dim))
+
+    @torch.no_grad()
+    def fit(self, codes: Tensor, floor: float) -> int:
+        """Keep the principal axes along which `codes` [N, dim] have a variance above `floor`.
+
+        Returns:
+            How many there are; at least one is kept.
+        """
+        mean = codes.double().mean(0)
+        centred = codes.double() - mean
+        variances, axes = torch.linalg.eigh(centred.T @ centred / len(codes))
+        kept = max(int((variances > floor).sum()), 1)
+        axes = axes[:, -kept:]
+        self.mean.copy_(mean)
+        self.projector.copy_(axes @ axes.T)
+        return kept
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Codes float32 [b, dim] -> [b, dim]."""
+        projected: Tensor = self.mean + (codes.float() - self.mean) @ self.projector
+        return projected

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+
+def _halving(size: int) -> tuple[int, int, int]:
+    """Kernel, stride and padding along a side of `size` pixels; a side of one stays as it is."""
+    return (4, 2, 1) if size > 1 else (1, 1, 0)
 
 
 class ConvEncoder(nn.Module):
@@ -15,7 +21,8 @@ class ConvEncoder(nn.Module):
         shape: (H, W, C) of the images.
         code: size of the code.
         widths: channels of the convolutions: 7x7 with stride 1 (or `first_stride`), then 4x4 with
-            stride 2 each. The paper's is (64, 128, 256, 256, 256).
+            stride 2 each as long as there is more than one pixel left. The paper's is
+            (64, 128, 256, 256, 256).
         hidden: width of the two hidden fully-connected layers.
         first_stride: 2 saves most of the cost of the first layers.
         slope: of the LeakyReLU.
@@ -37,9 +44,11 @@ class ConvEncoder(nn.Module):
             nn.LeakyReLU(slope),
         ]
         height, width = -(-height // first_stride), -(-width // first_stride)
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
-            layers += [nn.Conv2d(before, after, 4, 2, padding=1), nn.LeakyReLU(slope)]
-            height, width = height // 2, width // 2
+        for before, after in pairwise(widths):
+            rows, columns = _halving(height), _halving(width)
+            kernel, stride, padding = zip(rows, columns, strict=True)
+            layers += [nn.Conv2d(before, after, kernel, stride, padding), nn.LeakyReLU(slope)]
+            height, width = max(height // 2, 1), max(width // 2, 1)
         self.convs = nn.Sequential(*layers)
         self.fc = nn.Sequential(
             nn.Linear(widths[-1] * height * width, hidden),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ def standardise(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-5) -> T
         scale, shift: float32 [B, D, 1, 1], the wanted standard deviation and mean.
         eps: added to the variance.
     """
-    result: Tensor = _Standardise.apply(x, scale, shift, eps)
+    result: Tensor = _Standardise.apply(x, scale, shift, eps)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -118,7 +119,7 @@ class UpConv(nn.Module):
             y: Tensor = self.conv(x)
             return y
         weight = self.conv.weight.transpose(0, 1).flatten(2) @ self.spread  # inputs come first
-        weight = weight.unflatten(2, (4, 4))
+        weight = weight.view(*weight.shape[:2], 4, 4)
         return F.conv_transpose2d(x, weight, self.conv.bias, stride=2, padding=1)
 
 
@@ -176,8 +177,7 @@ class ModulatedGenerator(nn.Module):
             nn.LeakyReLU(slope),
         )
         self.blocks = nn.ModuleList(
-            _Block(before, after, modulation, slope)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            _Block(before, after, modulation, slope) for before, after in pairwise(widths)
         )
         first, last = head_kernels
         self.head = nn.Sequential(

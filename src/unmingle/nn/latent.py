@@ -206,7 +206,7 @@ class LatentTable(nn.Module):
         Nothing happens, and no step is counted, when no looked-up leaf has a gradient.
 
         Raises:
-            ConfigError: beta1 >= sqrt(beta2), for which the drift has no bound, or eps not positive.
+            ConfigError: beta1 >= sqrt(beta2), for which drift has no bound, or eps not positive.
         """
         rows, grad = self._gradients()
         if not len(rows):

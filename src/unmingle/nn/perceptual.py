@@ -69,7 +69,8 @@ class FeatureNet(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
     def freeze(self) -> FeatureNet:
-        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+        self.requires_grad_(False).eval()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
 
     def normalised(self, images: Tensor) -> Tensor:
@@ -113,9 +114,7 @@ class _SameConv(nn.Conv2d):
 
 
 class _InvertedResidual(nn.Module):
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = inputs * expansion
         self.expand = _SameConv(inputs, hidden, 1) if expansion > 1 else None
@@ -124,7 +123,7 @@ class _InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else self.expand(x)
+        y: Tensor = x if self.expand is None else self.expand(x)
         y = self.project(self.depthwise(y))
         return x + y if self.residual else y
 
@@ -256,9 +255,7 @@ class TargetFeatures:
             self._fill(divisor)
         if not self._stored:
             return self.net(images)
-        return [
-            layer.index_select(0, rows).permute(0, 3, 1, 2) for layer in self._stored
-        ]
+        return [layer.index_select(0, rows).permute(0, 3, 1, 2) for layer in self._stored]
 
     def _fill(self, divisor: int) -> None:
         """Fixed blocks in row order, so that a resumed run has the same bits."""
@@ -269,9 +266,7 @@ class TargetFeatures:
         if size * self.count > self.limit:
             return
         # [N, h, w, D]: one row's features lie together, and a batch of them is channels-last.
-        stored = [
-            layer.new_empty(self.count, *layer.shape[2:], layer.shape[1]) for layer in first
-        ]
+        stored = [layer.new_empty(self.count, *layer.shape[2:], layer.shape[1]) for layer in first]
         for start in range(0, self.count, _BLOCK):
             rows = torch.arange(start, min(start + _BLOCK, self.count))
             for layer, values in zip(stored, self.net(self.images(rows, divisor)), strict=True):

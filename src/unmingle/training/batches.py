@@ -23,9 +23,7 @@ class Batcher:
         self.source = ImageSource(items, device)
         self.device, self.generator = device, generator
         self._factors = {name: torch.as_tensor(col).long() for name, col in data.factors.items()}
-        self._floats = {
-            name: torch.as_tensor(col).float() for name, col in data.continuous.items()
-        }
+        self._floats = {name: torch.as_tensor(col).float() for name, col in data.continuous.items()}
 
     def next(self, sampler: Sampler, divisor: int) -> Batch:
         """This rank's part of the sampler's next batch."""

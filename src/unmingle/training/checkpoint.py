@@ -106,7 +106,7 @@ def load_snapshot(path: Path) -> Snapshot:
 def _checksum(tensors: Mapping[str, Tensor]) -> int:
     total = 0
     for key in sorted(tensors):
-        data = memoryview(tensors[key].reshape(-1).view(torch.uint8).numpy())
+        data = tensors[key].reshape(-1).view(torch.uint8).numpy().data
         total = zlib.crc32(data, zlib.crc32(key.encode(), total))
     return total
 

@@ -95,8 +95,8 @@ def gather_uneven(x: Tensor) -> list[Tensor]:
     return [part[:count] for part, count in zip(parts, counts, strict=True)]
 
 
-def broadcast_state(state: dict[str, Tensor]) -> None:
+def broadcast_state(tensors: Sequence[Tensor]) -> None:
     """Give every rank the tensors of rank 0, in place."""
     if world_size() > 1:
-        for tensor in state.values():
+        for tensor in tensors:
             dist.broadcast(tensor, src=0)

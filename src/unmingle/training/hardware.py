@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,7 +45,7 @@ def choose_device(device: str) -> str:
 
 
 def choose_precision(precision: str, device: str) -> str:
-    """"float32" or "bf16": with "auto" bf16 where the hardware computes in it."""
+    """Either "float32" or "bf16"; "auto" is bf16 where the hardware computes in it."""
     if precision != "auto":
         return precision
     if device.startswith("cuda"):
@@ -69,6 +72,10 @@ def make_fabric(settings: TrainSettings) -> tuple[Fabric, str]:
     """
     from lightning_fabric import Fabric  # slow to import
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the run says it itself
+
+    # Its notes on precision and seeds say nothing that our own lines do not.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     device = choose_device(settings.device)
     kind, _, number = device.partition(":")
     precision = choose_precision(settings.precision, device)
@@ -83,3 +90,15 @@ def make_fabric(settings: TrainSettings) -> tuple[Fabric, str]:
     )
     fabric.launch()
     return fabric, precision
+
+
+@contextmanager
+def thread_count(threads: int | None) -> Iterator[None]:
+    """Inside, torch uses this many CPU threads (its own choice if None)."""
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -22,10 +21,11 @@ from . import distributed, randomness
 from .batches import Batcher
 from .budget import Allotment, Clock
 from .checkpoint import latent_tables, replace_file
-from .hardware import make_fabric
+from .hardware import make_fabric, thread_count
 from .interrupts import Every, StopSignal
 from .logs import Logger, StepRecord
-from .players import Trainee, check_losses
+from .players import Trainee, check_losses, optimise
+from .report import StageReport, TrainReport
 from .run import RunFolder, check_room
 from .settings import TrainSettings
 from .stage import (
@@ -40,34 +40,9 @@ from .stage import (
 )
 from .store import Position, Store
 
+__all__ = ["Preview", "StageReport", "TrainReport", "train"]
+
 Preview = Callable[[], NDArray[np.uint8]]
-
-
-@dataclass
-class StageReport:
-    """What became of a stage."""
-
-    name: str
-    steps: int
-    seconds: float
-    images_per_second: float
-    """Rows trained on per second of the steps of this sitting."""
-    losses: dict[str, float]
-    """The last step's."""
-
-
-@dataclass
-class TrainReport:
-    """What became of a run."""
-
-    steps: int = 0
-    seconds: float = 0.0
-    stages: list[StageReport] = field(default_factory=list)
-    """The stages finished in this sitting."""
-    device: str = "cpu"
-    precision: str = "float32"
-    processes: int = 1
-    resumed: bool = False
 
 
 @dataclass
@@ -120,7 +95,7 @@ def train(
     fabric, precision = make_fabric(settings)
     with (
         randomness.preserved(fabric.device),
-        _thread_count(settings.threads),
+        thread_count(settings.threads),
         StopSignal() as stop,
     ):
         randomness.seed_all(settings.seed + distributed.rank())
@@ -140,17 +115,6 @@ def train(
             return session.finish()
         finally:
             session.close()
-
-
-@contextmanager
-def _thread_count(threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Session:
@@ -203,15 +167,23 @@ class _Session:
             "shards": self.shards,
             "stages": [[stage.name, stage.share] for stage in self.stages],
         }
-        self.store = Store(
-            self.run, self.model, self.generator, self.device, {**own, **identity}
+        self.store = Store(self.run, self.model, self.generator, self.device, {**own, **identity})
+        self.logger.say(
+            f"training on {self.device} in {self.report.precision}, {len(self.data)} rows, "
+            f"{self.settings.length}"
         )
         self._resume()
-        distributed.broadcast_state(dict(self.model.state_dict()))
+        self._broadcast()
         for table in latent_tables(self.model).values():
             table.shard(self.rank, self.world)
         self.save_timer = Every(self.settings.checkpoint_every, self.elapsed)
         self.sample_timer = Every(self.settings.sample_every, self.elapsed)
+
+    def _broadcast(self) -> None:
+        """Every process starts from the first one's model; sharded tables are each one's own."""
+        sharded = {id(t.weight) for t in latent_tables(self.model).values() if t.sharded}
+        state = self.model.state_dict(keep_vars=True)
+        distributed.broadcast_state([v.data for v in state.values() if id(v) not in sharded])
 
     def _resume(self) -> None:
         if self.run is None or not self.run.resume:
@@ -286,6 +258,7 @@ class _Session:
     def _open(self, stage: Stage) -> _Active:
         if self.at.step == 0:
             stage.setup()
+            self._broadcast()  # what setup drew at random
         players = list(stage.players())
         check_players(stage, players)
         self.model.train()
@@ -332,7 +305,7 @@ class _Session:
         for name, value in active.losses.items():
             if not math.isfinite(value):
                 self._diverged(f"the loss of player {name} became {value}", active.stage.name)
-        _optimise(active.trainees, result.losses, progress)
+        optimise(active.trainees, result.losses, progress)
         active.stage.after_step(progress)
         self.at.step += 1
         self.at.total_step += 1
@@ -428,20 +401,6 @@ class _Session:
             done = active is None  # the position is already the next stage's
             stage = self.stages[self.at.stage - done].name
             self._diverged(f"{bad} holds values that are not finite", stage)
-
-
-def _optimise(
-    trainees: Sequence[Trainee], losses: Mapping[str, Tensor], progress: Progress
-) -> None:
-    """All gradients first, then all steps: no player sees another's update."""
-    trained = [trainee for trainee in trainees if trainee.name in losses]
-    for trainee in trained:
-        trainee.backward(losses[trainee.name], retain_graph=trainee is not trained[-1])
-    for trainee in trained:
-        trainee.step(progress)
-    for trainee in trainees:
-        if trainee.name not in losses:
-            trainee.skip()
 
 
 def _stage_seed(seed: int, stage: str) -> int:

@@ -24,7 +24,7 @@ class Trainee:
         self.tables: list[LatentTable] = []
         self.params: list[nn.Parameter] = []
         dense: list[dict[str, Any]] = []
-        self._dense: list[tuple[str, Group]] = []
+        self._dense: list[Group] = []
         for i, group in enumerate(player.groups):
             label = group.name or (player.name if len(player.groups) == 1 else f"{player.name}.{i}")
             self.groups.append((label, group))
@@ -32,7 +32,7 @@ class Trainee:
                 self.tables.append(group.params)
                 group.params.begin_training()
                 continue
-            self._dense.append((label, group))
+            self._dense.append(group)
             self.params.extend(group.params)
             dense.append(
                 {
@@ -56,16 +56,15 @@ class Trainee:
 
     def step(self, progress: Progress) -> None:
         """One step of Adam at the scheduled rates; gradients are dropped."""
-        rates = self.rates(progress)
         if self.optimizer is not None:
             average_gradients(self.params)
-            for settings, (label, _) in zip(self.optimizer.param_groups, self._dense, strict=True):
-                settings["lr"] = rates[label]
+            for settings, group in zip(self.optimizer.param_groups, self._dense, strict=True):
+                settings["lr"] = _rate(group, progress)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
-        for label, group in self.groups:
+        for _, group in self.groups:
             if isinstance(group.params, LatentTable):
-                group.params.update(rates[label], group.betas, group.eps)
+                group.params.update(_rate(group, progress), group.betas, group.eps)
 
     def skip(self) -> None:
         """No step this time: forget the codes that were looked up."""
@@ -73,11 +72,8 @@ class Trainee:
             table.discard()
 
     def rates(self, progress: Progress) -> dict[str, float]:
-        """Learning rate of each group, by its label."""
-        return {
-            label: group.lr * group.schedule(progress.fraction, progress.step)
-            for label, group in self.groups
-        }
+        """Learning rate of each group, by its label (for the logs)."""
+        return {label: _rate(group, progress) for label, group in self.groups}
 
     def finish(self) -> None:
         """Bring the tables' rows up to date and drop their moments."""
@@ -104,6 +100,22 @@ class Trainee:
             entries.setdefault(int(number), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def _rate(group: Group, progress: Progress) -> float:
+    return group.lr * group.schedule(progress.fraction, progress.step)
+
+
+def optimise(trainees: Sequence[Trainee], losses: Mapping[str, Tensor], progress: Progress) -> None:
+    """All gradients first, then all steps: no player sees another's update."""
+    trained = [trainee for trainee in trainees if trainee.name in losses]
+    for trainee in trained:
+        trainee.backward(losses[trainee.name], retain_graph=trainee is not trained[-1])
+    for trainee in trained:
+        trainee.step(progress)
+    for trainee in trainees:
+        if trainee.name not in losses:
+            trainee.skip()
 
 
 def check_losses(losses: Mapping[str, Tensor], trainees: Sequence[Trainee], stage: str) -> None:
