@@ -70,27 +70,29 @@ RUNS = {
 
 def make(name: str, data: Path, runs: Path) -> None:
     """Train, evaluate and draw one run, as far as it is not done."""
-    run, out = RUNS[name], runs / name
+    run, out = RUNS[name], (runs / name).resolve()
     file, _, flags = run.train.partition(" ")
-    source, scores, grid = data / file, RESULTS / f"{name}.json", IMAGES / f"{name}.png"
+    source, scores, grid = Path(file), RESULTS / f"{name}.json", IMAGES / f"{name}.png"
     program = [sys.executable, "-m", "unmingle"]
     if not (out / "model.safetensors").exists():
         resume = ["--resume"] if (out / "config.json").exists() else []
         length = ["--budget", run.budget, "--seed", str(run.seed)]
-        call(*program, "train", "lord", source, *flags.split(), *length, "--out", out, *resume)
+        call(
+            data, *program, "train", "lord", source, *flags.split(), *length, "--out", out, *resume
+        )
     if not scores.exists():
         scores.parent.mkdir(exist_ok=True)
-        call(*program, "evaluate", out, source, *run.content.split(), "--json", scores)
+        call(data, *program, "evaluate", out, source, *run.content.split(), "--json", scores)
     if not grid.exists():
         grid.parent.mkdir(exist_ok=True)
-        call(*program, "grid", out, source, "-o", grid)
+        call(data, *program, "grid", out, source, "-o", grid)
 
 
-def call(*command: object) -> None:
-    """Run a command and show it."""
+def call(data: Path, *command: object) -> None:
+    """Run a command in the data's folder, so that no result names a path, and show it."""
     words = [str(word) for word in command]
     print("$", shlex.join(["unmingle", *words[3:]]), flush=True)
-    subprocess.run(words, check=True)
+    subprocess.run(words, check=True, cwd=data)
 
 
 def table() -> None:

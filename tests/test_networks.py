@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unmingle.nn.components import class_means, principal_components, thumbnails
+from unmingle.nn.components import Subspace, class_means, principal_components, thumbnails
 from unmingle.nn.encoder import ConvEncoder
 from unmingle.nn.generator import AdaIN, ModulatedGenerator, UpConv, standardise
 
@@ -279,3 +279,24 @@ def test_principal_components_span_what_svd_finds(rows, kept):
 def test_principal_components_of_nothing_are_zero():
     codes = principal_components(lambda block: torch.zeros(5, 4)[block], 5, 2, 3, norm=8.0)
     assert torch.equal(codes, torch.zeros(5, 3))
+
+
+def test_a_subspace_keeps_the_directions_that_vary():
+    # Variances 4 along the first axis, 1 along (0, 3, 4) / 5, and none along the third.
+    away = torch.tensor([0.0, 0.6, 0.8])
+    codes = torch.tensor([[2.0, 0, 0], [-2.0, 0, 0], [2.0, 0, 0], [-2.0, 0, 0]])
+    codes = codes + torch.tensor([1.0, 1, -1, -1])[:, None] * away + torch.tensor([5.0, 6, 7])
+    probe = torch.tensor([[5.5, 6.0, 8.0], [5.0, 6.8, 6.4]])
+    layer = Subspace(3)
+    assert torch.equal(layer(probe), probe)
+    assert layer.fit(codes, 0.5) == 2
+    # The probe's offsets are (0.5, 0, 1) and (0, 0.8, -0.6); away . offset = 0.8 and 0.
+    wanted = torch.tensor([[5.5, 6 + 0.8 * 0.6, 7 + 0.8 * 0.8], [5.0, 6.0, 7.0]])
+    torch.testing.assert_close(layer(probe), wanted)
+    torch.testing.assert_close(layer(codes), codes)
+    for floor in (2.0, 100.0):  # one direction is always kept
+        assert layer.fit(codes, floor) == 1
+        torch.testing.assert_close(layer(probe), torch.tensor([[5.5, 6.0, 7.0], [5.0, 6.0, 7.0]]))
+    again = Subspace(3)
+    again.load_state_dict(layer.state_dict())
+    assert torch.equal(again(probe), layer(probe))

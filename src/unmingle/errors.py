@@ -16,8 +16,11 @@ class DataError(UnmingleError, ValueError):
     """The data cannot be used as they are."""
 
 
-class ConfigError(UnmingleError, ValueError):
-    """A setting, flag or argument is wrong."""
+class ConfigError(UnmingleError):
+    """A setting, flag or argument is wrong.
+
+    No `ValueError`: the command line's parser would catch that and print its own usage around it.
+    """
 
 
 class RunError(UnmingleError, RuntimeError):

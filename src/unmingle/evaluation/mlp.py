@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unmingle.evaluation.probes import whitening
+
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
@@ -67,43 +69,31 @@ def fit_mlp(
     The setting and the number of steps with the best accuracy on the rows `held` are used for a
     last fit on all rows. Returns the function from codes to labels.
     """
-    inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
-    train, test = torch.from_numpy(~held), torch.from_numpy(held)
+    labels = torch.from_numpy(y)
     best: tuple[float, float, int, _Setting] | None = None
     for setting in _SETTINGS:
-        prepare = _whitening(inputs[train]) if setting.whiten else _same
-        fitted = (prepare(inputs[train]), labels[train])
-        accuracy, loss, steps, _ = _train(
-            setting, fitted, count, seed, (prepare(inputs[test]), labels[test])
-        )
+        prepare = _prepare(setting, x[~held])
+        parts = [(prepare(x[rows]), labels[torch.from_numpy(rows)]) for rows in (~held, held)]
+        accuracy, loss, steps, _ = _train(setting, parts[0], count, seed, parts[1])
         if best is None or (accuracy, -loss) > (best[0], -best[1]):
             best = (accuracy, loss, steps, setting)
         if accuracy == 1:
             break
     assert best is not None
     _, _, steps, setting = best
-    prepare = _whitening(inputs) if setting.whiten else _same
-    net = _train(setting, (prepare(inputs), labels), count, seed, steps=steps)[3]
+    prepare = _prepare(setting, x)
+    net = _train(setting, (prepare(x), labels), count, seed, steps=steps)[3]
 
     def predict(codes: Array) -> Ints:
         with torch.inference_mode():
-            return np.asarray(net(prepare(torch.from_numpy(codes))).argmax(1).numpy())
+            return np.asarray(net(prepare(codes)).argmax(1).numpy())
 
     return predict
 
 
-def _same(x: Tensor) -> Tensor:
-    return x
-
-
-def _whitening(x: Tensor) -> Callable[[Tensor], Tensor]:
-    """Rotate to principal axes and scale each to unit variance; empty directions stay empty."""
-    mean = x.mean(0)
-    covariance = torch.cov(x.T.double(), correction=0).reshape(x.shape[1], x.shape[1])
-    variance, axes = torch.linalg.eigh(covariance)
-    kept = variance > 1e-6 * variance[-1].clamp(min=1e-12)
-    turn = (axes[:, kept] / variance[kept].sqrt()).float()
-    return lambda codes: (codes - mean) @ turn
+def _prepare(setting: _Setting, x: Array) -> Callable[[Array], Tensor]:
+    change = whitening(x) if setting.whiten else np.asarray
+    return lambda codes: torch.from_numpy(change(codes))
 
 
 def _train(

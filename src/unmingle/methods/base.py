@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from unmingle.data import FactorDataset, load_data
-from unmingle.errors import ConfigError, DataError, RunError, nearest
+from unmingle.errors import ConfigError, DataError, RunError, UnmingleError, nearest
 from unmingle.evaluation.scores import versions
 from unmingle.plots import tile
 from unmingle.training.checkpoint import replace_file
@@ -412,8 +412,8 @@ def load(folder: str | os.PathLike[str]) -> Any:
             network = model.build(shape, facts)
         network.load_state_dict(load_file(file))
     except (SafetensorError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError,
-            TypeError, ValueError) as error:  # fmt: skip
-        first = str(error).strip().splitlines()[0]
+            TypeError, UnmingleError, ValueError) as error:  # fmt: skip
+        first = (str(error).strip() or repr(error)).splitlines()[0]
         raise RunError(f"{file} is damaged or does not fit {config.name} ({first})") from error
     model.network = network.eval()
     return model

@@ -105,7 +105,7 @@ class LORDConfig:
     noise: float = 1.0
     """Standard deviation sigma of the noise on the content code."""
     decay: float | None = None
-    """Weight lambda of ||content||^2, with regulariser noise."""
+    """Weight lambda of the squared norm of the content code, with regulariser noise."""
     kl_weight: float = 1e-3
     """Weight of the KL divergence, with regulariser kl."""
     alpha: float = 10.0
@@ -199,8 +199,9 @@ class LORDConfig:
             widths = getattr(self, name)
             if len(widths) < 2 or min(widths) < 1:
                 raise ConfigError(f"--{_flag(name)} needs two or more positive numbers")
-        if min(self.head_kernels or ()) < 1 or any(k % 2 == 0 for k in self.head_kernels or ()):
-            raise ConfigError("--head-kernels must be odd")
+        kernels = self.head_kernels or ()
+        if len(kernels) != 2 or any(k < 1 or k % 2 == 0 for k in kernels):
+            raise ConfigError("--head-kernels must be two odd numbers")
 
 
 class LORD(Method):
