@@ -34,6 +34,18 @@ def build(data, **settings):
     return model, stages
 
 
+@torch.no_grad()
+def build_large(data, **settings):
+    """The same with codes as large as trained ones, so that each of them shows in the image."""
+    model, stages = build(data, **settings)
+    for name, part in model.network.items():
+        if name in ("classes", "content"):
+            part.weight.mul_(20)
+        elif name.endswith("_encoder"):
+            part.fc[-1].weight.mul_(30)
+    return model, stages
+
+
 def view(data, rows, divisor=1, seed=3):
     rows = torch.as_tensor(rows)
     images = ImageSource(data.images).batch(rows, divisor)
@@ -170,11 +182,10 @@ def test_data_without_two_classes_are_refused():
 @pytest.mark.parametrize("regulariser", ["noise", "kl", "none"])
 def test_the_objective_of_stage_one_is_equation_6(regulariser):
     data = labelled()
-    model, stages = build(
+    model, stages = build_large(
         data, regulariser=regulariser, noise=0.7, decay=0.3, kl_weight=0.2, content_dim=6
     )
     network, rows = model.network, torch.tensor([3, 17, 3, 8])
-    network["content"].weight.mul_(20)
     loss = take_step(stages[0], view(data, rows))
 
     eps = torch.randn(4, 6, generator=torch.Generator().manual_seed(3))
@@ -199,7 +210,7 @@ def test_the_objective_of_stage_one_is_equation_6(regulariser):
 @pytest.mark.parametrize("divisor", [1, 2])
 def test_the_distance_is_pixels_and_relative_features(divisor):
     data = labelled((32, 36, 3), rows=12)
-    model, stages = build(
+    model, stages = build_large(
         data, perceptual="efficientnet-lite0", perceptual_weight=0.3, decay=0.0, noise=0.0
     )
     rows = torch.tensor([5, 1, 5])
@@ -394,7 +405,7 @@ def squared(one, other):
 @pytest.mark.parametrize("fraction", [0.2, 0.6])
 def test_the_objective_of_stage_two_is_equation_8(fraction, regulariser):
     data = labelled()
-    model, (_, stage) = build(
+    model, (_, stage) = build_large(
         data, alpha=3.0, codes_first=0.4, recombined=0.0, regulariser=regulariser
     )
     network, rows = model.network, torch.tensor([3, 17, 3, 8])
@@ -411,7 +422,7 @@ def test_the_objective_of_stage_two_is_equation_8(fraction, regulariser):
 
 def test_recombined_images_have_to_give_back_their_codes():
     data = labelled()
-    model, (_, stage) = build(data, alpha=3.0, codes_first=0.9, recombined=2.0)
+    model, (_, stage) = build_large(data, alpha=3.0, codes_first=0.9, recombined=2.0)
     network, rows = model.network, torch.tensor([3, 17, 6, 8])
     loss = take_step(stage, view(data, rows), 0.1)
     model.config.recombined = 0.0
@@ -543,7 +554,7 @@ def test_semi_amortised_without_second_stage_is_possible():
 
 def test_the_amortised_class_code_is_the_mean_of_its_class_in_the_batch():
     data = labelled()
-    model, (stage,) = build(data, variant="amortised", decay=0.0, noise=0.0)
+    model, (stage,) = build_large(data, variant="amortised", decay=0.0, noise=0.0)
     rows = [0, 4, 5, 8, 2]  # kinds 0, 0, 1, 0, 2
     x = view(data, rows)
     codes = model.network["class_encoder"](x.images)
@@ -560,7 +571,7 @@ def test_the_amortised_class_code_is_the_mean_of_its_class_in_the_batch():
 
 def test_the_semi_amortised_class_code_is_the_tables():
     data = labelled()
-    model, (stage, _) = build(data, variant="semi-amortised", decay=0.0, noise=0.0)
+    model, (stage, _) = build_large(data, variant="semi-amortised", decay=0.0, noise=0.0)
     rows = torch.tensor([0, 4, 5, 2])
     x = view(data, rows)
     content = model.network["content_encoder"](x.images)
