@@ -732,4 +732,6 @@ def style_clusters(
         continuous=data.continuous,
         ids=data.ids,
         name=data.name,
+        files=data.files,
+        skipped=data.skipped,
     )
