@@ -352,16 +352,18 @@ class LORD(Method):
         classes = start.repeat(len(items), 1)
         content = torch.zeros(len(items), self.config.content_dim, device=items.device)
         generator = torch.Generator().manual_seed(0)
+        noisy_training = self.config.regulariser == "noise"
+        sigma, decay = (self.config.noise, self.config.decay or 0.0) if noisy_training else (0, 0)
         with torch.enable_grad():
             leaves = [classes.requires_grad_(), content.requires_grad_()]
             adam = torch.optim.Adam(leaves, lr, betas=_BETAS)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
             for _ in range(steps):
                 noise = torch.randn(content.shape, generator=generator).to(content)
-                noisy = content + self.config.noise * noise * (self.config.regulariser == "noise")
+                noisy = content + sigma * noise
                 images = self.generate(noisy, classes)
                 loss = self.distance(images, items, features, target)
-                loss = loss * len(items) + (self.config.decay or 0.0) * content.square().sum()
+                loss = loss * len(items) + decay * content.square().sum()
                 grads = torch.autograd.grad(loss, leaves)
                 for leaf, grad in zip(leaves, grads, strict=True):
                     leaf.grad = grad
