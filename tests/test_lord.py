@@ -88,6 +88,7 @@ def test_the_paper_preset_has_the_published_values():
         "codes_first": 0.0,
         "recombined": 0.0,
         "floor": 0.0,
+        "class_error": "plain",
     }
     assert {name: getattr(config, name) for name in published} == published
 
@@ -140,7 +141,10 @@ def test_a_setting_stands_above_its_preset():
         ("regulariser", ["KL", None]),
         ("perceptual", ["alexnet"]),
         ("start", ["zero"]),
-        ("class_factor", [""]),
+        ("class_factor", ["", 3, None]),
+        ("class_error", ["white"]),
+        ("content_dim", ["64", 64.0, True]),
+        ("noise", ["1", None]),
         *(
             (name, [0, -1, math.nan])
             for name in (
@@ -155,7 +159,7 @@ def test_a_setting_stands_above_its_preset():
             )
         ),
         *((name, [-0.1, 1.0, math.nan]) for name in ("second_stage", "codes_first", "half_size")),
-        ("generator_widths", [(8,), (8, 0), ()]),
+        ("generator_widths", [(8,), (8, 0), (), 8, (8.5, 8), "88"]),
         ("encoder_widths", [(8,), (8, -1), ()]),
         ("head_kernels", [(3, 4), (0, 3), (-1, 3), (3,), (3, 3, 3), ()]),
     ],
@@ -546,10 +550,12 @@ def test_every_variant_trains_and_encodes(variant, tmp_path):
     assert loaded.decode(codes).shape == (3, 16, 16, 3)
 
 
-def test_semi_amortised_without_second_stage_is_possible():
-    model = train(budget="4steps", variant="semi-amortised", second_stage=0.0)
-    assert "content_encoder" in model.network and "class_encoder" not in model.network
-    assert model.encode(labelled().images[:2])["content"].shape == (2, 6)
+def test_semi_amortised_without_second_stage_could_not_encode():
+    refused(
+        lambda: LORDConfig(variant="semi-amortised", second_stage=0.0),
+        "--second-stage 0", "semi-amortised", kind=um.ConfigError,
+    )  # fmt: skip
+    assert LORDConfig(variant="amortised", second_stage=0.0).second_stage == 0
 
 
 def test_the_amortised_class_code_is_the_mean_of_its_class_in_the_batch():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -294,9 +296,18 @@ def test_a_subspace_keeps_the_directions_that_vary():
     wanted = torch.tensor([[5.5, 6 + 0.8 * 0.6, 7 + 0.8 * 0.8], [5.0, 6.0, 7.0]])
     torch.testing.assert_close(layer(probe), wanted)
     torch.testing.assert_close(layer(codes), codes)
+    # Whitened, its coordinates 0.5 and 0.8 (0 and 0) are stretched to the mean variance 2.5.
+    first, second = math.sqrt(2.5 / (4 + 0.125)), math.sqrt(2.5 / (1 + 0.125))
+    wanted = torch.tensor([[0.5 * first, 0, 0], [0, 0, 0]])
+    wanted[0] += 0.8 * second * away
+    torch.testing.assert_close(layer.whiten(probe), wanted, atol=1e-6, rtol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(layer.whiten(probe), wanted, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(layer(codes), codes)
     for floor in (2.0, 100.0):  # one direction is always kept
         assert layer.fit(codes, floor) == 1
         torch.testing.assert_close(layer(probe), torch.tensor([[5.5, 6.0, 7.0], [5.0, 6.0, 7.0]]))
     again = Subspace(3)
     again.load_state_dict(layer.state_dict())
     assert torch.equal(again(probe), layer(probe))
+    assert torch.equal(again.whiten(probe), layer.whiten(probe))

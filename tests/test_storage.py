@@ -49,8 +49,13 @@ def test_sizes_for_people() -> None:
     ]
 
 
-def test_free_memory_is_within_the_machine() -> None:
-    assert 2**20 < storage.free_memory() < 2**46
+def test_free_memory_is_within_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    total = storage.total_memory()
+    assert 2**20 < storage.free_memory() < total < 2**46
+    assert storage.total_memory() == total  # whatever was allocated meanwhile
+    said = {"memory.max": "5000000", "memory.stat": "anon 1000000\nfile 2000000"}
+    monkeypatch.setattr(storage, "_cgroup", said.get)
+    assert (storage.free_memory(), storage.total_memory()) == (4_000_000, 5_000_000)
 
 
 def test_memory_is_checked_before_work(monkeypatch: pytest.MonkeyPatch) -> None:

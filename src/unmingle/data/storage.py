@@ -24,6 +24,7 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _FORMAT = 1  # raised when decoding changes, so that older caches are written anew
 _HEADROOM = 64 * 2**20
 _STALE_SECONDS = 24 * 3600
+_UNKNOWN = 4 * 2**30  # bytes of memory, where nothing says
 
 
 def parse_bytes(value: int | float | str, flag: str = "memory_limit") -> int:
@@ -57,27 +58,48 @@ def free_memory() -> int:
     return free if limited is None else min(free, limited)
 
 
+def total_memory() -> int:
+    """Bytes of memory of this machine, or of the container; the same at every call."""
+    total = _meminfo("MemTotal") or _sysconf("SC_PHYS_PAGES") or _UNKNOWN
+    limit = _cgroup("memory.max")
+    return total if limit is None else min(total, int(limit))
+
+
 def _system_free() -> int:
+    found = _meminfo("MemAvailable") or _sysconf("SC_AVPHYS_PAGES") or _sysconf("SC_PHYS_PAGES")
+    return found or _UNKNOWN
+
+
+def _meminfo(key: str) -> int | None:
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
+            if line.startswith(f"{key}:"):
                 return int(line.split()[1]) * 1024
-    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
-        with contextlib.suppress(AttributeError, ValueError, OSError):
-            return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
-    return 4 * 2**30
+    return None
+
+
+def _sysconf(pages: str) -> int | None:
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    return None
 
 
 def _cgroup_free() -> int | None:
     """What the memory controller (containers, batch systems) still allows; None without a limit."""
-    try:
-        group = Path("/proc/self/cgroup").read_text().rsplit("::", 1)[-1].strip()
-        folder = Path("/sys/fs/cgroup") / group.lstrip("/")
-        limit = int((folder / "memory.max").read_text())
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return max(0, limit - int(stat["anon"]))
-    except (OSError, ValueError, KeyError):
+    limit, stat = _cgroup("memory.max"), _cgroup("memory.stat")
+    if limit is None or stat is None:
         return None
+    used = dict(line.split() for line in stat.splitlines())
+    return max(0, int(limit) - int(used["anon"])) if "anon" in used else None
+
+
+def _cgroup(name: str) -> str | None:
+    """What a file of this process's memory controller says; None without one, or without limit."""
+    with contextlib.suppress(OSError):
+        group = Path("/proc/self/cgroup").read_text().rsplit("::", 1)[-1].strip()
+        text = (Path("/sys/fs/cgroup") / group.lstrip("/") / name).read_text().strip()
+        return None if text == "max" else text
+    return None
 
 
 def check_memory(needed: int, what: str) -> None:

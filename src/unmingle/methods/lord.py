@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unmingle.data import FactorDataset
 from unmingle.data.samplers import Sampler
-from unmingle.data.storage import free_memory
+from unmingle.data.storage import total_memory
 from unmingle.errors import ConfigError, DataError
 from unmingle.losses.latent import activation_decay, class_average, gaussian_kl, mean_squared
 from unmingle.losses.perceptual import feature_distance, mean_absolute
@@ -22,6 +22,7 @@ from unmingle.nn.encoder import ConvEncoder
 from unmingle.nn.generator import ModulatedGenerator
 from unmingle.nn.latent import LatentTable
 from unmingle.nn.perceptual import FeatureNet, TargetFeatures, feature_net, style_features
+from unmingle.training.hardware import choose_precision
 from unmingle.training.images import ImageSource
 from unmingle.training.schedules import Cosine, Ramp
 from unmingle.training.stage import (
@@ -36,10 +37,16 @@ from unmingle.training.stage import (
 )
 
 from .base import CodeSpace, Method
+from .settings import check_range, check_types, flag, use_preset
 
 _BETAS = (0.5, 0.999)
 _START_COMPONENTS = 12  # few: what distinguishes images of all classes, not each one's details
 _START_NORM = 8.0  # of a code; the noise on a content code of 128 has norm 11
+_POSITIVE = (
+    "content_dim class_dim batch head_width encoder_stride "
+    "generator_lr code_lr encoder_lr joint_generator_lr final_lr"
+)
+_NOT_NEGATIVE = "noise decay kl_weight alpha perceptual_weight recombined floor"
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "generator_widths": (256, 256, 256, 256, 256),
@@ -59,6 +66,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "codes_first": 0.0,
         "recombined": 0.0,
         "floor": 0.0,
+        "class_error": "plain",
     },
     "laptop": {
         "generator_widths": (128, 128, 64, 32, 32),
@@ -78,6 +86,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "codes_first": 0.4,
         "recombined": 1.0,
         "floor": 0.1,
+        "class_error": "whitened",
     },
 }
 
@@ -126,6 +135,10 @@ class LORDConfig:
     floor: float | None = None
     """The encoders' codes keep the directions along which those of stage 1 have a variance above
     this share of the noise's (content), or above nothing (class); 0 keeps all, as in the paper."""
+    class_error: Literal["plain", "whitened"] | None = None
+    """Stage 2's error of the class code: plain (Eq. 8), or along the principal axes of the class
+    codes, each divided by its standard deviation, so that what tells two similar classes apart
+    counts as much as what tells them from all others. Needs a floor above 0."""
     half_size: float | None = None
     """Share of stage 1 that is trained at half the image size."""
     start: Literal["uniform", "components"] | None = None
@@ -152,56 +165,24 @@ class LORDConfig:
     """Share of each learning rate that is left at the end of a stage (cosine)."""
 
     def __post_init__(self) -> None:
-        if self.preset not in _PRESETS:
-            raise ConfigError(f"--preset {self.preset}: it is laptop or paper")
-        for name, value in _PRESETS[self.preset].items():
-            if getattr(self, name) is None:
-                setattr(self, name, value)
-        self._check_choices()
-        self._check_numbers()
-
-    def _check_choices(self) -> None:
-        choices = {
-            "variant": ("latent", "semi-amortised", "amortised"),
-            "regulariser": ("noise", "kl", "none"),
-            "perceptual": ("efficientnet-lite0", "vgg16", "none"),
-            "start": ("uniform", "components"),
-        }
-        for name, options in choices.items():
-            if getattr(self, name) not in options:
-                raise ConfigError(f"--{name} {getattr(self, name)}: it is {' or '.join(options)}")
+        check_types(self)
+        use_preset(self, _PRESETS)
         if not self.class_factor:
             raise ConfigError("--class-factor needs the name of a factor column")
-
-    def _check_numbers(self) -> None:
-        positive = (
-            "content_dim class_dim batch head_width encoder_stride generator_lr code_lr encoder_lr "
-            "joint_generator_lr final_lr"
-        )
-        for name in positive.split():
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"--{_flag(name)} must be positive, not {getattr(self, name)}")
-        for name in (
-            "noise",
-            "decay",
-            "kl_weight",
-            "alpha",
-            "perceptual_weight",
-            "recombined",
-            "floor",
-        ):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"--{_flag(name)} must be 0 or more, not {getattr(self, name)}")
-        for name in ("second_stage", "codes_first", "half_size"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"--{_flag(name)} must be in [0, 1), not {getattr(self, name)}")
+        check_range(self, _POSITIVE.split(), open_low=True)
+        check_range(self, _NOT_NEGATIVE.split())
+        check_range(self, ("second_stage", "codes_first", "half_size"), high=1)
         for name in ("generator_widths", "encoder_widths"):
             widths = getattr(self, name)
             if len(widths) < 2 or min(widths) < 1:
-                raise ConfigError(f"--{_flag(name)} needs two or more positive numbers")
-        kernels = self.head_kernels or ()
-        if len(kernels) != 2 or any(k < 1 or k % 2 == 0 for k in kernels):
+                raise ConfigError(f"--{flag(name)} needs two or more positive numbers")
+        if any(k < 1 or k % 2 == 0 for k in self.head_kernels or ()):
             raise ConfigError("--head-kernels must be two odd numbers")
+        if self.variant == "semi-amortised" and not self.second_stage:
+            raise ConfigError(
+                "--second-stage 0 leaves no way to the class code of a new image with "
+                "--variant semi-amortised: use --variant latent, or a second stage"
+            )
 
 
 class LORD(Method):
@@ -259,9 +240,8 @@ class LORD(Method):
 
     def _encoded(self) -> tuple[str, ...]:
         """The code spaces that have an encoder."""
-        if self.config.variant == "amortised" or self.config.second_stage:
-            return ("class", "content")
-        return ("content",) if self.config.variant == "semi-amortised" else ()
+        amortised = self.config.variant == "amortised" or self.config.second_stage
+        return ("class", "content") if amortised else ()
 
     def stages(self, data: FactorDataset) -> Sequence[Stage]:
         """See `Method.stages`: latent optimisation, then amortisation."""
@@ -287,7 +267,7 @@ class LORD(Method):
 
     def encode_items(self, items: Tensor) -> dict[str, Tensor]:
         """Codes by the encoders; where there are none, by optimisation."""
-        if len(self._encoded()) < 2:
+        if not self._encoded():
             return self.optimise_codes(items)
         return {space: self.encoder(space, items) for space in ("class", "content")}
 
@@ -346,22 +326,25 @@ class LORD(Method):
         Returns:
             {"class": float32 [b, class_dim], "content": float32 [b, content_dim]}.
         """
+        device = items.device.type
         features = _features(self.config)
-        target = None if features is None else features.to(items.device)(items)
         start = self.network["classes"].weight.mean(0)  # type: ignore[index]
         classes = start.repeat(len(items), 1)
         content = torch.zeros(len(items), self.config.content_dim, device=items.device)
         generator = torch.Generator().manual_seed(0)
         noisy_training = self.config.regulariser == "noise"
         sigma, decay = (self.config.noise, self.config.decay or 0.0) if noisy_training else (0, 0)
-        with torch.enable_grad():
+        bf16 = choose_precision("auto", device) == "bf16"
+        # Autocast would go on using a leaf's first cast: the codes are leaves that change.
+        cast = torch.autocast(device, torch.bfloat16, enabled=bf16, cache_enabled=False)
+        with torch.enable_grad(), cast:
+            target = None if features is None else features.to(items.device)(items)
             leaves = [classes.requires_grad_(), content.requires_grad_()]
             adam = torch.optim.Adam(leaves, lr, betas=_BETAS)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
             for _ in range(steps):
                 noise = torch.randn(content.shape, generator=generator).to(content)
-                noisy = content + sigma * noise
-                images = self.generate(noisy, classes)
+                images = self.generate(content + sigma * noise, classes)
                 loss = self.distance(images, items, features, target)
                 loss = loss * len(items) + decay * content.square().sum()
                 grads = torch.autograd.grad(loss, leaves)
@@ -454,7 +437,8 @@ class _LORDStage(Stage):
         self.targets: TargetFeatures | None = None
         if self.features is not None:
             self.features.to(device)
-            limit = free_memory() / 4 if device.type == "cpu" else 0
+            # Not of the free memory, which a resumed run might find changed, and with it the bits.
+            limit = total_memory() / 4 if device.type == "cpu" else 0
             self.targets = TargetFeatures(self.features, source.batch, len(self.data), limit)
 
     def distance(self, images: Tensor, x: View, divisor: int) -> Tensor:
@@ -642,6 +626,9 @@ class Amortisation(_LORDStage):
         self, classes: Tensor, content: Tensor, true_classes: Tensor, true_content: Tensor | None
     ) -> Tensor:
         """||E_y(x) - e_y||^2 + ||E_c(x) - c||^2 of Eq. 8, as means over the dimensions."""
+        if self.config.class_error == "whitened":
+            whiten = self.network["class_subspace"].whiten
+            classes, true_classes = whiten(classes), whiten(true_classes)
         error = mean_squared(classes, true_classes)
         if true_content is None:
             return error
@@ -671,10 +658,6 @@ def _write(table: LatentTable, codes: Tensor) -> None:
     values = table.fetch(rows)
     values[:, : codes.shape[1]] += codes.to(values)
     table.write(rows, values)
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def style_clusters(

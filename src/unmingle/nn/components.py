@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 _SIDE = 16
 _BLOCK = 2048
+_WHITENING_FLOOR = 0.05  # of the mean variance: axes below are not stretched without limit
 
 
 def thumbnails(images: Callable[[Tensor, int], Tensor], count: int) -> Tensor:
@@ -79,11 +80,13 @@ class Subspace(nn.Module):
 
     mean: Tensor
     projector: Tensor
+    metric: Tensor
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("projector", torch.eye(dim))
+        self.register_buffer("metric", torch.eye(dim))
 
     @torch.no_grad()
     def fit(self, codes: Tensor, floor: float) -> int:
@@ -96,12 +99,26 @@ class Subspace(nn.Module):
         centred = codes.double() - mean
         variances, axes = torch.linalg.eigh(centred.T @ centred / len(codes))
         kept = max(int((variances > floor).sum()), 1)
-        axes = axes[:, -kept:]
+        axes, variances = axes[:, -kept:], variances[-kept:]
+        usual = variances.mean().clamp_min(1e-12)
+        scales = (usual / (variances + _WHITENING_FLOOR * usual)).sqrt()
         self.mean.copy_(mean)
         self.projector.copy_(axes @ axes.T)
+        self.metric.copy_(axes * scales @ axes.T)
         return kept
 
     def forward(self, codes: Tensor) -> Tensor:
         """Codes float32 [b, dim] -> [b, dim]."""
-        projected: Tensor = self.mean + (codes.float() - self.mean) @ self.projector
-        return projected
+        return self._times(codes, self.projector) + self.mean
+
+    def whiten(self, codes: Tensor) -> Tensor:
+        """Codes [b, dim] with (nearly) the same variance along every axis kept, of mean zero.
+
+        Equal variances on average, so that squared lengths keep their size.
+        """
+        return self._times(codes, self.metric)
+
+    def _times(self, codes: Tensor, matrix: Tensor) -> Tensor:
+        # bfloat16 would round what the projection takes away back into the codes
+        with torch.autocast(codes.device.type, enabled=False):
+            return (codes.float() - self.mean) @ matrix
