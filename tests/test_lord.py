@@ -441,6 +441,24 @@ def test_recombined_images_have_to_give_back_their_codes():
     assert (loss - plain).item() == pytest.approx(2 * 3 * wanted.item(), rel=1e-3)
 
 
+def test_the_whitened_class_error_counts_every_axis_alike():
+    data = labelled()
+    model, (_, stage) = build_large(data, alpha=3.0, recombined=0.0, class_error="whitened")
+    stage.setup()
+    network, rows = model.network, torch.tensor([3, 17, 6, 8])
+    loss = take_step(stage, view(data, rows), 0.1)
+    x, kind = view(data, rows).images, torch.from_numpy(data.factors["kind"])[rows]
+    table = network["classes"].weight
+    off = (network["class_encoder"](x) - table[kind]).detach().numpy()
+    _, values, axes = np.linalg.svd((table - table.mean(0)).numpy(), full_matrices=False)
+    variances = values[:3] ** 2 / 4  # 4 classes span 3 axes
+    weights = variances.mean() / (variances + 0.05 * variances.mean())
+    wanted = 3 * ((off @ axes[:3].T) ** 2 * weights).sum(1).mean() / off.shape[1]
+    content = network["content_subspace"](network["content_encoder"](x))
+    wanted += 3 * squared(content, network["content"].weight[rows]).item()
+    assert loss.item() == pytest.approx(wanted, rel=1e-4)
+
+
 def stage_two(monkeypatch, **options):
     """State at the end of stage 1, and at the end."""
     between = {}
