@@ -89,6 +89,8 @@ def test_the_paper_preset_has_the_published_values():
         "recombined": 0.0,
         "floor": 0.0,
         "class_error": "plain",
+        "encoder_input": "plain",
+        "encoder_beta": 0.5,
     }
     assert {name: getattr(config, name) for name in published} == published
 
@@ -158,7 +160,11 @@ def test_a_setting_stands_above_its_preset():
                 "noise", "decay", "kl_weight", "alpha", "perceptual_weight", "recombined", "floor",
             )
         ),
-        *((name, [-0.1, 1.0, math.nan]) for name in ("second_stage", "codes_first", "half_size")),
+        ("encoder_input", ["raw"]),
+        *(
+            (name, [-0.1, 1.0, math.nan])
+            for name in ("second_stage", "codes_first", "half_size", "encoder_beta")
+        ),
         ("generator_widths", [(8,), (8, 0), (), 8, (8.5, 8), "88"]),
         ("encoder_widths", [(8,), (8, -1), ()]),
         ("head_kernels", [(3, 4), (0, 3), (-1, 3), (3,), (3, 3, 3), ()]),
@@ -515,7 +521,7 @@ def test_encoders_keep_to_the_directions_of_the_codes(monkeypatch):
 
 
 def test_encoders_learn_the_codes(monkeypatch):
-    _, state, model = stage_two(monkeypatch, budget="120steps", start="components", encoder_lr=3e-3)
+    _, state, model = stage_two(monkeypatch, budget="240steps", start="components", encoder_lr=3e-3)
     data = labelled()
     codes = model.encode(data)
     for space, wanted in (

@@ -9,7 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unmingle.nn.components import Subspace, class_means, principal_components, thumbnails
+from unmingle.nn.components import (
+    Subspace,
+    class_means,
+    coarse_features,
+    principal_components,
+    thumbnails,
+    within_class,
+)
 from unmingle.nn.encoder import ConvEncoder
 from unmingle.nn.generator import AdaIN, ModulatedGenerator, UpConv, standardise
 
@@ -227,6 +234,17 @@ def test_encoder_has_the_papers_parameters():
 # ---------------------------------------------------------------------- where codes start
 
 
+def test_a_centred_encoder_sees_pixels_about_zero():
+    torch.manual_seed(0)
+    plain = ConvEncoder((16, 16, 1), 3, (4, 4), hidden=8)
+    centred = ConvEncoder((16, 16, 1), 3, (4, 4), hidden=8, centred=True)
+    centred.load_state_dict(plain.state_dict())
+    images = noise(2, 1, 16, 16).abs()
+    before = images.clone()
+    torch.testing.assert_close(centred(images), plain(4 * images - 2))
+    assert torch.equal(images, before)
+
+
 def test_thumbnails_are_area_means():
     pixels = torch.randint(0, 256, (5, 3, 32, 48), generator=torch.Generator().manual_seed(0))
     asked = []
@@ -247,6 +265,41 @@ def test_class_means_by_hand():
     means = class_means(vectors, torch.tensor([2, 0, 2, 2]), 4)
     wanted = [[255, 20], [0, 0], [10 / 3, 295 / 3], [0, 0]]
     torch.testing.assert_close(means, torch.tensor(wanted, dtype=torch.float32))
+
+
+def test_rows_within_their_class_by_hand():
+    # Class 0: mean (2, 0), offsets of length 2; class 1: mean (5, 5), lengths 1 and 1; 2: one row.
+    vectors = torch.tensor([[0.0, 0], [4, 0], [5, 4], [5, 6], [9, 9]], dtype=torch.float16)
+    rows = within_class(vectors, torch.tensor([0, 0, 1, 1, 2]), 3)
+    wanted = torch.tensor([[-1.0, 0], [1, 0], [0, -1], [0, 1], [0, 0]])
+    torch.testing.assert_close(rows(slice(0, 5)), wanted)
+    torch.testing.assert_close(rows(slice(1, 3)), wanted[1:3])
+
+
+def test_a_class_of_equal_images_is_not_enlarged():
+    vectors = torch.tensor([[-6.0], [6.0], [1.0], [1.0 + 2**-10]])
+    rows = within_class(vectors, torch.tensor([0, 0, 1, 1]), 2)
+    # Spreads 6 and 2^-11: the second is taken as a tenth of their mean.
+    assert rows(slice(0, 2)).abs().tolist() == [[1.0], [1.0]]
+    assert rows(slice(2, 4)).abs().max().item() == pytest.approx(2**-11 / 0.3, rel=1e-2)
+
+
+def test_coarse_features_keep_what_two_layers_say():
+    torch.manual_seed(0)
+    pixels = torch.rand(150, 3, 32, 16, generator=torch.Generator().manual_seed(0))
+    weights = [noise(c, 3, 1, 1, seed=c) for c in (4, 5, 6, 7, 8)]
+
+    def net(images):
+        return [F.conv2d(F.avg_pool2d(images, 2), weight) for weight in weights]
+
+    found = coarse_features(net, lambda rows, divisor: pixels[rows], 150)
+    for part, layer, side in zip(found, (2, 4), (8, 4), strict=True):
+        assert part.dtype == torch.float16 and part.shape == (150, 512)
+        true = F.adaptive_avg_pool2d(net(pixels)[layer], side).flatten(1)
+        part, true = part.float() - part.float().mean(0), true - true.mean(0)
+        wanted = true @ true.T
+        assert (part @ part.T - wanted).norm() < 0.4 * wanted.norm()
+        assert (part @ part.T).trace() == pytest.approx(wanted.trace().item(), rel=0.1)
 
 
 def test_means_of_many_rows_are_made_in_blocks():

@@ -17,7 +17,14 @@ from unmingle.data.storage import total_memory
 from unmingle.errors import ConfigError, DataError
 from unmingle.losses.latent import activation_decay, class_average, gaussian_kl, mean_squared
 from unmingle.losses.perceptual import feature_distance, mean_absolute
-from unmingle.nn.components import Subspace, class_means, principal_components, thumbnails
+from unmingle.nn.components import (
+    Subspace,
+    class_means,
+    coarse_features,
+    principal_components,
+    thumbnails,
+    within_class,
+)
 from unmingle.nn.encoder import ConvEncoder
 from unmingle.nn.generator import ModulatedGenerator
 from unmingle.nn.latent import LatentTable
@@ -54,10 +61,12 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "head_kernels": (5, 7),
         "encoder_widths": (64, 128, 256, 256, 256),
         "encoder_stride": 1,
+        "encoder_input": "plain",
         "decay": 1e-3,
         "generator_lr": 1e-4,
         "code_lr": 1e-3,
         "encoder_lr": 1e-4,
+        "encoder_beta": 0.5,
         "joint_generator_lr": 1e-4,
         "final_lr": 0.1,
         "start": "uniform",
@@ -74,10 +83,12 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "head_kernels": (3, 3),
         "encoder_widths": (32, 64, 96, 128, 128),
         "encoder_stride": 2,
+        "encoder_input": "centred",
         "decay": 3e-4,
         "generator_lr": 2e-3,
         "code_lr": 3e-2,
-        "encoder_lr": 1e-3,
+        "encoder_lr": 1.5e-3,
+        "encoder_beta": 0.9,
         "joint_generator_lr": 3e-4,
         "final_lr": 0.03,
         "start": "components",
@@ -153,12 +164,16 @@ class LORDConfig:
     """Channels of the encoders' convolutions."""
     encoder_stride: int | None = None
     """Stride of the encoders' first convolution."""
+    encoder_input: Literal["plain", "centred"] | None = None
+    """Pixels as the encoders see them: plain, in [0, 1], or centred, in [-2, 2]."""
     generator_lr: float | None = None
     """Learning rate of the generator in stage 1."""
     code_lr: float | None = None
     """Learning rate of the codes in stage 1."""
     encoder_lr: float | None = None
     """Learning rate of the encoders."""
+    encoder_beta: float | None = None
+    """Adam's first beta for the encoders; generator and codes have 0.5."""
     joint_generator_lr: float | None = None
     """Learning rate of the generator in stage 2."""
     final_lr: float | None = None
@@ -171,7 +186,7 @@ class LORDConfig:
             raise ConfigError("--class-factor needs the name of a factor column")
         check_range(self, _POSITIVE.split(), open_low=True)
         check_range(self, _NOT_NEGATIVE.split())
-        check_range(self, ("second_stage", "codes_first", "half_size"), high=1)
+        check_range(self, ("second_stage", "codes_first", "half_size", "encoder_beta"), high=1)
         for name in ("generator_widths", "encoder_widths"):
             widths = getattr(self, name)
             if len(widths) < 2 or min(widths) < 1:
@@ -233,7 +248,11 @@ class LORD(Method):
         sizes = {"class": config.class_dim, "content": posterior * config.content_dim}
         for space in self._encoded():
             parts[f"{space}_encoder"] = ConvEncoder(
-                image, sizes[space], config.encoder_widths, first_stride=config.encoder_stride or 1
+                image,
+                sizes[space],
+                config.encoder_widths,
+                first_stride=config.encoder_stride or 1,
+                centred=config.encoder_input == "centred",
             )
             parts[f"{space}_subspace"] = Subspace(sizes[space])
         return nn.ModuleDict(parts)
@@ -454,6 +473,10 @@ class _LORDStage(Stage):
         fall = Cosine(self.config.final_lr or 0.0)
         return fall * Ramp(steps=warm_up) if warm_up else fall
 
+    def encoder_betas(self) -> tuple[float, float]:
+        """Of Adam, for the encoders."""
+        return (self.config.encoder_beta or 0.0, _BETAS[1])
+
 
 class LatentOptimisation(_LORDStage):
     """Stage 1 (Eq. 5-7): class codes, content codes and generator against the images.
@@ -466,16 +489,21 @@ class LatentOptimisation(_LORDStage):
     def setup(self) -> None:
         if self.config.start != "components":
             return
-        config, network, labels = self.config, self.network, self.labels
-        small = thumbnails(ImageSource(self.data.items).batch, len(self.data))
-        means = class_means(small, labels, len(self.method.facts["class_names"]))
-        if "content" in network:  # how an image differs from the mean of its class
+        config, network, labels = self.config, self.network, self.labels.cpu()
+        count, classes = len(self.data), len(self.method.facts["class_names"])
+        images = ImageSource(self.data.items).batch
+        small = thumbnails(images, count)
+        if "content" in network:  # how an image differs from the others of its class
+            net = _features(config)
+            parts = [small] if net is None else coarse_features(net, images, count)
+            off = [within_class(part, labels, classes) for part in parts]
             codes = principal_components(
-                lambda block: small[block].float() - means[labels[block]],
-                len(small), _START_COMPONENTS, config.content_dim, _START_NORM,
+                lambda block: torch.cat([part(block) for part in off], 1),
+                count, _START_COMPONENTS, config.content_dim, _START_NORM,
             )  # fmt: skip
             _write(network["content"], codes)
         if "classes" in network:
+            means = class_means(small, labels, classes)
             means = means - means.mean(0)
             codes = principal_components(
                 lambda block: means[block], len(means), len(means), config.class_dim, _START_NORM
@@ -499,7 +527,7 @@ class LatentOptimisation(_LORDStage):
                 groups.append(Group(network[table], config.code_lr or 0, self.rate(50), _BETAS))
         for space in self._in_training():
             encoder = list(network[f"{space}_encoder"].parameters())
-            groups.append(Group(encoder, config.encoder_lr or 0, warm, _BETAS))
+            groups.append(Group(encoder, config.encoder_lr or 0, warm, self.encoder_betas()))
         return [Player("model", groups)]
 
     def _in_training(self) -> tuple[str, ...]:
@@ -588,7 +616,7 @@ class Amortisation(_LORDStage):
             Player(
                 "model",
                 [
-                    Group(encoders, config.encoder_lr or 0, self.rate(), _BETAS),
+                    Group(encoders, config.encoder_lr or 0, self.rate(50), self.encoder_betas()),
                     Group(generator, config.joint_generator_lr or 0, self.rate(), _BETAS),
                 ],
             )

@@ -1,4 +1,4 @@
-"""Where codes can start from instead of noise: principal components of small pictures."""
+"""Where codes can start from instead of noise: principal components of coarse features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .perceptual import FeatureNet
+
 _SIDE = 16
+_LAYERS = ((2, 8), (4, 4))  # of a perceptual network, and the side they are pooled to
+_PROJECTED = 512
 _BLOCK = 2048
 _WHITENING_FLOOR = 0.05  # of the mean variance: axes below are not stretched without limit
 
@@ -28,8 +32,67 @@ def thumbnails(images: Callable[[Tensor, int], Tensor], count: int) -> Tensor:
     return torch.cat(parts)
 
 
+def coarse_features(
+    net: FeatureNet, images: Callable[[Tensor, int], Tensor], count: int
+) -> list[Tensor]:
+    """What a frozen network sees where, for all images: two layers, float16 [N, 512] each.
+
+    The layers tell the layout at two depths, less of the colours than pixels do. Pooled and
+    projected at random (from the global generator), which all but keeps inner products.
+
+    Args:
+        net: the frozen network.
+        images: reads rows at a divisor of the image size, float32 [b, C, h, w] in [0, 1].
+        count: number of rows.
+    """
+    parts: list[list[Tensor]] = [[] for _ in _LAYERS]
+    turns: list[Tensor] = []
+    for rows in torch.split(torch.arange(count), _BLOCK // 16):
+        layers = net(images(rows, 1))
+        for number, (layer, side) in enumerate(_LAYERS):
+            found = layers[layer].float()
+            size = (min(side, found.shape[2]), min(side, found.shape[3]))
+            pooled = F.adaptive_avg_pool2d(found, size).flatten(1).cpu()
+            if number == len(turns):
+                turns.append(torch.randn(pooled.shape[1], _PROJECTED) / _PROJECTED**0.5)
+            parts[number].append((pooled @ turns[number]).half())
+    return [torch.cat(blocks) for blocks in parts]
+
+
+def within_class(vectors: Tensor, labels: Tensor, classes: int) -> Callable[[slice], Tensor]:
+    """How rows differ from the mean of their class, in units of how much that class varies.
+
+    Without the units, pale or small things would differ less in the same pose than others.
+
+    Args:
+        vectors: [N, F] of any type.
+        labels: int64 [N].
+        classes: how many there are.
+
+    Returns:
+        A function from a slice of rows to float32 [b, F]; its rows have a root mean square length
+        of 1 over each class.
+    """
+    means = class_means(vectors, labels, classes)
+    squares = torch.zeros(classes, dtype=torch.float64)
+    for start in range(0, len(vectors), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        off = vectors[block].float() - means[labels[block]]
+        squares.index_add_(0, labels[block], off.double().square().sum(1))
+    counts = torch.bincount(labels, minlength=classes).clamp_min(1)
+    spread = (squares / counts).sqrt().float()
+    # A class of (nearly) equal images has nothing to be enlarged.
+    spread = spread.clamp_min(0.1 * float(spread.mean())).clamp_min(1e-12)
+
+    def rows(block: slice) -> Tensor:
+        own = labels[block]
+        return (vectors[block].float() - means[own]) / spread[own, None]
+
+    return rows
+
+
 def class_means(vectors: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Mean of uint8 vectors [N, F] over each class, float32 [classes, F]; 0 where there are none.
+    """Mean of vectors [N, F] over each class, float32 [classes, F]; 0 where there are none.
 
     Args:
         labels: int64 [N].

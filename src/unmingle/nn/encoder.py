@@ -26,6 +26,8 @@ class ConvEncoder(nn.Module):
         hidden: width of the two hidden fully-connected layers.
         first_stride: 2 saves most of the cost of the first layers.
         slope: of the LeakyReLU.
+        centred: shift and stretch the pixels to [-2, 2], about mean 0 and variance 1. With a common
+            offset in all inputs the first steps move all outputs together.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class ConvEncoder(nn.Module):
         hidden: int = 256,
         first_stride: int = 1,
         slope: float = 0.01,
+        centred: bool = False,
     ) -> None:
         super().__init__()
+        self.centred = centred
         height, width, channels = shape
         layers: list[nn.Module] = [
             nn.Conv2d(channels, widths[0], 7, first_stride, padding=3),
@@ -60,6 +64,8 @@ class ConvEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Codes float32 [B, code] of images [B, C, H, W] in [0, 1]."""
+        if self.centred:
+            images = images.sub(0.5).mul_(4)
         features = self.convs(images.contiguous(memory_format=torch.channels_last))
         codes: Tensor = self.fc(features.flatten(1)).float()
         return codes
