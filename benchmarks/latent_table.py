@@ -12,14 +12,12 @@ small table for comparison.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 import torch
+from _machine import machine
 from torch import nn
 
 from unmingle.nn.latent import LatentTable
@@ -85,21 +83,11 @@ def compare(steps: list[Callable[[], None]], turns: int) -> list[list[float]]:
     return times
 
 
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--turns", type=int, default=150, help=f"turns of {TURN} steps each")
     turns = parser.parse_args().turns
-    print(f"{processor()}, {os.cpu_count()} cores, {platform.system()}, torch {torch.__version__}")
+    print(machine("torch"))
     print(f"batch {BATCH}, codes of {DIM}, {torch.get_num_threads()} threads, {turns} turns")
     tables = [LatentTable(rows, DIM) for rows in SIZES]
     for table in tables:

@@ -8,13 +8,12 @@ process of its own. Warm is a later call in the same process. Random rows, 64x64
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
 import sys
 import time
-from pathlib import Path
 from statistics import median
+
+from _machine import machine
 
 RUNS = 5
 COUNTS = (1000, 5000)
@@ -36,21 +35,8 @@ def measure(count: int) -> list[float]:
     return speeds
 
 
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def main() -> None:
-    import numpy as np
-
-    print(f"{processor()}, {os.cpu_count()} cores, {platform.system()}")
-    print(f"Python {platform.python_version()}, numpy {np.__version__}")
+    print(machine("numpy"))
     for count in COUNTS:
         cold, warm = [], []
         for _ in range(RUNS):

@@ -25,6 +25,8 @@ VERBS = {
     "interpolate": "a grid between two images, one direction a code space",
     "retrieve": "the nearest images in one code space",
     "evaluate": "scores on held-out images: transfer, leakage, reconstruction",
+    "compare": "runs side by side on the same rows, and who is better beyond the spread",
+    "report": "one HTML file on a run: data, curves, pictures, scores",
     "data": "describe a data set, or convert it to .npz",
 }
 

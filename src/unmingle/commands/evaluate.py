@@ -9,6 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from unmingle.errors import ConfigError
+
 from ._common import Using, check_output, flag, named, parse, required, say
 from ._data import Part, Reading, rows_for
 
@@ -30,7 +32,21 @@ class Evaluate(Using):
     metrics: Annotated[str | None, flag("A,B|none", unset="(all four)")] = None
     """Distances to the true images: st_lpips_alex, st_lpips_vgg, mse, ssim."""
     probes: Annotated[str, flag("A,B|none", unset="(linear,mlp)")] = "linear,mlp"
-    """What looks for factors in the codes: linear, mlp."""
+    """What looks for factors in the codes: linear, mlp, knn, boosted."""
+    audit: bool = False
+    """Look for each factor in every code that it does not belong to, by all four probes on the code
+    and on what is left of it without its own factor, with shuffled values for chance, and a
+    verdict; and whether recombined images have the codes they were made from (a minute or more)."""
+    audit_factors: Annotated[str | None, flag("A,B|all", unset="(the roles)")] = None
+    """Further factor columns for --audit, or all."""
+    judges: bool = False
+    """Train a recogniser of each factor on real images and show it recombined ones: did each factor
+    come from where it should? (About a minute a factor.)"""
+    frechet: bool = False
+    """Fréchet distance of recombined to real images in features of EfficientNet-Lite0 (not FID),
+    beside that of two halves of real images."""
+    disentanglement: Annotated[str | None, flag("A,B|all", unset="(none)")] = None
+    """Metrics on the entries of the codes: mig, dci, sap, factor_vae and others, or all."""
     pairs: int = 1000
     """How many swaps are scored, at most."""
     part: Annotated[Part | None, flag("held-out|train|all", unset="(held-out)")] = None
@@ -51,14 +67,26 @@ def run(argv: Sequence[str]) -> None:
         "score; reconstruction; and what each code tells about each factor, beside chance.",
         "evaluate runs/a photos/",
         "evaluate runs/a sprites.npz --role content=pose --probe-factor content=pose_merged",
+        "evaluate runs/a sprites.npz --role content=pose --audit --judges --json scores.json",
     )
     if args.json is not None:
         check_output(args.json, (".json",), args.overwrite, "--json")
-    from unmingle.evaluation import evaluate
+    if args.audit_factors is not None and not args.audit:
+        raise ConfigError(f"--audit-factors {args.audit_factors} needs --audit")
+    from unmingle.evaluation import Extras, evaluate
+    from unmingle.training.hardware import choose_device
 
     model = args.model()
     rows = rows_for(model, args.data, args.reading)
     test = rows.part(args.part)
+    more = test.factors if args.audit_factors == "all" else _list(args.audit_factors or "none")
+    extras = Extras(
+        audit=args.audit,
+        audit_factors=tuple(more),
+        judges=args.judges,
+        frechet=args.frechet,
+        disentanglement=_list(args.disentanglement or "none"),
+    )
     scores = evaluate(
         model,
         test,
@@ -69,7 +97,9 @@ def run(argv: Sequence[str]) -> None:
         metrics=None if args.metrics is None else _list(args.metrics),
         probes=_list(args.probes),
         pairs=args.pairs,
+        extras=extras,
         seed=args.seed,
+        device=choose_device(args.device),
         say=say,
     )
     print(scores.table())

@@ -7,9 +7,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unmingle.evaluation.audit import Audit, audit
 from unmingle.evaluation.bootstrap import Estimate
+from unmingle.evaluation.disentanglement import (
+    DISENTANGLEMENT,
+    Measured,
+    Metric,
+    beta_vae,
+    dci,
+    explicitness,
+    factor_vae,
+    irs,
+    measure,
+    measure_encoder,
+    mig,
+    mig_by_space,
+    modularity,
+    mutual_information_score,
+    sap,
+    sap_continuous,
+    total_correlation,
+    udr,
+    wasserstein,
+)
+from unmingle.evaluation.extras import Extras
+from unmingle.evaluation.feature_distance import (
+    FeatureDistance,
+    feature_distance,
+    frechet_distance,
+)
 from unmingle.evaluation.held_out import evaluate
 from unmingle.evaluation.image_metrics import mse, ssim
+from unmingle.evaluation.judges import Judging, judge
 from unmingle.evaluation.model import Encoded
 from unmingle.evaluation.probes import ProbeResult, cross_probe, probe
 from unmingle.evaluation.retrieval import nearest, retrieval_precision
@@ -24,21 +53,48 @@ if TYPE_CHECKING:
     from unmingle.evaluation.st_lpips import STLPIPS
 
 __all__ = [
+    "DISENTANGLEMENT",
     "STLPIPS",
+    "Audit",
     "Encoded",
     "Estimate",
+    "Extras",
+    "FeatureDistance",
+    "Judging",
+    "Measured",
+    "Metric",
     "ProbeResult",
     "Scores",
+    "audit",
+    "beta_vae",
     "cross_probe",
+    "dci",
     "evaluate",
+    "explicitness",
+    "factor_vae",
+    "feature_distance",
+    "frechet_distance",
     "image_distances",
+    "irs",
+    "judge",
+    "measure",
+    "measure_encoder",
     "measure_reconstruction",
     "measure_transfer",
+    "mig",
+    "mig_by_space",
+    "modularity",
     "mse",
+    "mutual_information_score",
     "nearest",
     "probe",
     "retrieval_precision",
+    "sap",
+    "sap_continuous",
     "ssim",
+    "total_correlation",
+    "udr",
+    "wasserstein",
 ]
 
 if not TYPE_CHECKING:

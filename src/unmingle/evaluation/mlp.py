@@ -22,7 +22,7 @@ _PATIENCE = 8  # looks at the validation rows without a better accuracy
 
 
 @dataclass(frozen=True)
-class _Setting:
+class Setting:
     rate: float
     decay: float
     deep: bool = True  # else the linear path alone
@@ -31,17 +31,17 @@ class _Setting:
 
 
 _SETTINGS = (
-    _Setting(rate=3e-3, decay=1e-2, deep=False, noise=1.0),
-    _Setting(rate=1e-3, decay=1e-2, noise=1.0),
-    _Setting(rate=1e-3, decay=0.1, noise=0.3),
-    _Setting(rate=3e-3, decay=1.0, whiten=True),
+    Setting(rate=3e-3, decay=1e-2, deep=False, noise=1.0),
+    Setting(rate=1e-3, decay=1e-2, noise=1.0),
+    Setting(rate=1e-3, decay=0.1, noise=0.3),
+    Setting(rate=3e-3, decay=1.0, whiten=True),
 )
 
 
-class _Net(nn.Module):
+class Net(nn.Module):
     """Two hidden layers beside a linear path, so that it can do all a linear probe does."""
 
-    def __init__(self, size: int, count: int, setting: _Setting) -> None:
+    def __init__(self, size: int, count: int, setting: Setting) -> None:
         super().__init__()
         self.noise = setting.noise
         self.linear = nn.Linear(size, count)
@@ -70,7 +70,7 @@ def fit_mlp(
     last fit on all rows. Returns the function from codes to labels.
     """
     labels = torch.from_numpy(y)
-    best: tuple[float, float, int, _Setting] | None = None
+    best: tuple[float, float, int, Setting] | None = None
     for setting in _SETTINGS:
         prepare = _prepare(setting, x[~held])
         parts = [(prepare(x[rows]), labels[torch.from_numpy(rows)]) for rows in (~held, held)]
@@ -91,13 +91,13 @@ def fit_mlp(
     return predict
 
 
-def _prepare(setting: _Setting, x: Array) -> Callable[[Array], Tensor]:
+def _prepare(setting: Setting, x: Array) -> Callable[[Array], Tensor]:
     change = whitening(x) if setting.whiten else np.asarray
     return lambda codes: torch.from_numpy(change(codes))
 
 
 def _train(
-    setting: _Setting,
+    setting: Setting,
     data: tuple[Tensor, Tensor],
     count: int,
     seed: int,
@@ -115,7 +115,7 @@ def _train(
     limit = steps or min(max(40 * epoch, 1000), 2000)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = _Net(x.shape[1], count, setting)
+        net = Net(x.shape[1], count, setting)
         adam = torch.optim.AdamW(
             net.parameters(), lr=setting.rate, weight_decay=setting.decay, fused=True
         )

@@ -12,7 +12,7 @@ tells which classes were seen with it in training, and the true one was not amon
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -24,13 +24,14 @@ from unmingle.evaluation.bootstrap import share_interval
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
-Kind = Literal["linear", "mlp"]
+Kind = Literal["linear", "mlp", "knn", "boosted"]
 Mask = npt.NDArray[np.bool_]
 # (codes, labels 0..K-1, mask of the validation rows, K, seed) -> function from codes to labels
 Fit = Callable[[Array, Ints, Mask, int, int], Callable[[Array], Ints]]
 
 KINDS: tuple[str, ...] = get_args(Kind)
-_VALIDATION = 0.15
+USUAL = ("linear", "mlp")  # without being asked for; the audit tries all
+_PARTS = 7  # one of which is for validation
 _LINEAR_C = (0.01, 0.1, 1.0, 10.0)
 
 
@@ -65,15 +66,16 @@ def probe(
     Args:
         codes_train, codes_test: float [N,d] and [M,d]; standardised by the training rows.
         y_train, y_test: integer values of the factor, [N] and [M].
-        kind: "linear" (logistic regression) or "mlp" (up to two hidden layers).
+        kind: "linear" (logistic regression), "mlp" (up to two hidden layers), "knn" (nearest
+            neighbours) or "boosted" (trees).
         seed: of the validation part, the network's start and the interval.
 
     Raises:
         DataError: different lengths, NaN, one value only, a test value that no training row has.
         ConfigError: unknown kind.
     """
-    x, y = _checked(codes_train, y_train, "training")
-    x_test, y_test = _checked(codes_test, y_test, "test")
+    x, y = checked(codes_train, y_train, "training")
+    x_test, y_test = checked(codes_test, y_test, "test")
     if x.shape[1] != x_test.shape[1]:
         raise DataError(f"training codes have {x.shape[1]} entries, test codes {x_test.shape[1]}")
     values = _values(y)
@@ -83,9 +85,9 @@ def probe(
             f"no training row has the value(s) {unseen[:5].tolist()} of the test rows;"
             " cross_probe can score within the test rows"
         )
-    predict = _fit(_fitter(kind), x, y, values, seed)
+    predict = fit(fitter_of(kind), x, y, values, seed)
     estimate = share_interval(predict(x_test) == y_test, seed=seed)
-    chance = max(float((y_test == _commonest(y)).mean()), 1 / len(values))
+    chance = max(float((y_test == commonest(y)).mean()), 1 / len(values))
     return ProbeResult(
         estimate.value, chance, estimate.low, estimate.high, len(y), len(y_test), kind
     )
@@ -110,15 +112,15 @@ def cross_probe(
         DataError: different lengths, NaN, one value only, no value in two folds.
         ConfigError: fewer than 2 folds, more folds than rows or groups, unknown kind.
     """
-    codes, y = _checked(codes, y, "probed")
+    codes, y = checked(codes, y, "probed")
     values = _values(y)
     if groups is not None and len(groups) != len(y):
         raise DataError(f"{len(y)} values but {len(groups)} groups")
     limit = len(y) if groups is None else len(np.unique(groups))
     if not 2 <= folds <= limit:
         raise ConfigError(f"folds must be 2 to {limit} here, got {folds}")
-    fold = _folds(y, groups, folds, np.random.default_rng(seed))
-    fitter = _fitter(kind)
+    fold = deal_folds(y, groups, folds, np.random.default_rng(seed))
+    fitter = fitter_of(kind)
     hits, guesses = np.zeros(len(y), bool), np.zeros(len(y), bool)
     scored = np.zeros(len(y), bool)
     smallest = len(y)
@@ -128,9 +130,9 @@ def cross_probe(
         if not rows.any() or len(known) < 2:
             continue
         train = fold != number
-        predict = _fit(fitter, codes[train], y[train], known, seed + number)
+        predict = fit(fitter, codes[train], y[train], known, seed + number)
         hits[rows] = predict(codes[rows]) == y[rows]
-        guesses[rows] = y[rows] == _commonest(y[train])
+        guesses[rows] = y[rows] == commonest(y[train])
         scored |= rows
         smallest = min(smallest, int(train.sum()))
     if not scored.any():
@@ -148,7 +150,14 @@ def cross_probe(
     )
 
 
-def _checked(codes: Array, y: Array, which: str) -> tuple[Array, Ints]:
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Raise ConfigError unless all are kinds of probes."""
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ConfigError(f"unknown probe {kind!r}.{nearest(kind, KINDS)}")
+
+
+def checked(codes: Array, y: Array, which: str) -> tuple[Array, Ints]:
     codes, y = np.asarray(codes), np.asarray(y)
     if codes.ndim != 2 or y.ndim != 1:
         raise DataError(
@@ -174,23 +183,35 @@ def _values(y: Ints) -> Ints:
     return values
 
 
-def _commonest(y: Ints) -> np.int64:
+def commonest(y: Ints) -> np.int64:
     values, counts = np.unique(y, return_counts=True)
     return np.int64(values[counts.argmax()])
 
 
-def _fitter(kind: str) -> Fit:
-    if kind not in KINDS:
-        raise ConfigError(f"unknown probe {kind!r}.{nearest(kind, KINDS)}")
+def fitter_of(kind: str) -> Fit:
+    """What fits probes of this kind.
+
+    Raises:
+        ConfigError: unknown kind.
+    """
+    check_kinds([kind])
     if kind == "linear":
         return _fit_linear
+    if kind == "knn":
+        from unmingle.evaluation.neighbours import fit_neighbours
+
+        return fit_neighbours
+    if kind == "boosted":
+        from unmingle.evaluation.boosting import fit_boosted
+
+        return fit_boosted
     from unmingle.evaluation.mlp import fit_mlp
 
     return fit_mlp
 
 
-def _fit(fitter: Fit, x: Array, y: Ints, values: Ints, seed: int) -> Callable[[Array], Ints]:
-    """Standardise by `x`, fit on 0..K-1, and predict the original values."""
+def standardised(x: Array) -> Callable[[Array], Array]:
+    """Function that brings codes [N,d] to mean 0 and variance 1 over the rows of `x`; float32."""
     # float64: a large common offset must not drown a small spread
     mean, scale = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
     constant = scale <= 1e-6 * np.abs(mean) + 1e-12
@@ -199,13 +220,24 @@ def _fit(fitter: Fit, x: Array, y: Ints, values: Ints, seed: int) -> Callable[[A
     def standard(codes: Array) -> Array:
         return np.asarray((codes - mean) / scale, np.float32)
 
-    parts = min(round(1 / _VALIDATION), len(y))
-    held = _folds(y, None, parts, np.random.default_rng(seed)) == 0
+    return standard
+
+
+def validation_rows(y: Ints, seed: int) -> Mask:
+    """Mask of the rows [N] kept for choosing settings: a seventh of each value."""
+    part = deal_folds(y, None, min(_PARTS, len(y)), np.random.default_rng(seed))
+    return np.asarray(part == 0)
+
+
+def fit(fitter: Fit, x: Array, y: Ints, values: Ints, seed: int) -> Callable[[Array], Ints]:
+    """Standardise by `x`, fit on 0..K-1, and predict the original `values`."""
+    standard = standardised(x)
+    held = validation_rows(y, seed)
     predict = fitter(standard(x), np.searchsorted(values, y), held, len(values), seed)
     return lambda codes: values[predict(standard(codes))]
 
 
-def _folds(y: Ints, groups: Array | None, folds: int, rng: np.random.Generator) -> Ints:
+def deal_folds(y: Ints, groups: Array | None, folds: int, rng: np.random.Generator) -> Ints:
     """Fold of each row. Rows of a value are dealt out in turn; groups go where most room is."""
     fold = np.zeros(len(y), np.int64)
     if groups is None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-import importlib.metadata
 import json
-import math
 import os
-import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unmingle.errors import RunError
+from unmingle.evaluation.audit import Audit
 from unmingle.evaluation.bootstrap import Estimate
+from unmingle.evaluation.feature_distance import FeatureDistance
+from unmingle.evaluation.judges import Judging
 from unmingle.evaluation.output import write_file
+from unmingle.evaluation.plain import rebuild, to_plain
 from unmingle.evaluation.probes import ProbeResult
-from unmingle.evaluation.transfer import RISING, Transfer, TransferMetric
+from unmingle.evaluation.record import versions as versions
+from unmingle.evaluation.text import aligned, interval, number
+from unmingle.evaluation.transfer import RISING, Transfer
 
 _FORMAT = "unmingle-scores-1"
 _LABELS = {
@@ -53,6 +54,9 @@ class Scores:
         probes: every factor from every code.
         notes: what was left out, and why.
         context: seed, roles, row counts, data fingerprints, versions, the model's run.
+        audit, judges, feature_distance: None unless they were asked for.
+        disentanglement: {metric: {name: value}}, by `unmingle.evaluation.disentanglement`; None
+            unless asked for.
     """
 
     transfer: Transfer | None
@@ -60,6 +64,10 @@ class Scores:
     probes: list[ProbeRow]
     notes: list[str]
     context: dict[str, Any]
+    audit: Audit | None = None
+    judges: Judging | None = None
+    feature_distance: FeatureDistance | None = None
+    disentanglement: dict[str, dict[str, float]] | None = None
 
     def probe(self, factor: str, space: str, kind: str = "mlp") -> ProbeResult:
         """The probe of `factor` from the code `space`.
@@ -74,27 +82,14 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; None for a number that is not finite."""
-        plain = _plain({"format": _FORMAT, **dataclasses.asdict(self)})
+        plain = to_plain(self)
         assert isinstance(plain, dict)
-        return plain
+        return {"format": _FORMAT, **plain}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Scores:
         """The inverse of `to_dict`."""
-        moved = plain["transfer"]
-        if moved is not None:
-            metrics = {name: _transfer_metric(row) for name, row in moved["metrics"].items()}
-            moved = Transfer(**{**moved, "metrics": metrics})
-        return cls(
-            moved,
-            {name: _estimate(row) for name, row in plain["reconstruction"].items()},
-            [
-                ProbeRow(**{**row, "result": ProbeResult(**row["result"])})
-                for row in plain["probes"]
-            ],
-            list(plain["notes"]),
-            dict(plain["context"]),
-        )
+        return rebuild(cls, {key: value for key, value in plain.items() if key != "format"})
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write JSON.
@@ -124,7 +119,10 @@ class Scores:
 
     def table(self) -> str:
         """Aligned plain text, with 95 % intervals in brackets."""
-        return "\n".join([*self._head(), *self._images(), *self._codes(), *self._notes()])
+        parts = [*self._head(), *self._images(), *self._codes()]
+        for more in (self.audit, self.judges, self.feature_distance):
+            parts += [] if more is None else more.lines()
+        return "\n".join([*parts, *self._disentangled(), *self._notes()])
 
     def __str__(self) -> str:
         return self.table()
@@ -150,15 +148,15 @@ class Scores:
             copies = [f"copy {label} image" for label in first.copies]
             lines = [["", "model", *copies, "error / better copy"]]
             for name, metric in moved.metrics.items():
-                floors = [_number(metric.copies[label].value) for label in first.copies]
+                floors = [number(metric.copies[label].value) for label in first.copies]
                 lines.append(
-                    [_label(name), _interval(metric.model), *floors, _interval(metric.ratio)]
+                    [_label(name), interval(metric.model), *floors, interval(metric.ratio)]
                 )
-            yield from _aligned(lines)
+            yield from aligned(lines)
         if self.reconstruction:
             yield ""
             yield "Reconstruction: decode(encode(x)) against x"
-            yield from _aligned([[_label(n), _interval(e)] for n, e in self.reconstruction.items()])
+            yield from aligned([[_label(n), interval(e)] for n, e in self.reconstruction.items()])
 
     def _codes(self) -> Iterator[str]:
         if not self.probes:
@@ -180,7 +178,23 @@ class Scores:
                 f"{result.chance:.1%}",
                 f"{result.n_train} / {result.n_test}  {result.how}",
             ])  # fmt: skip
-        yield from _aligned(lines)
+        yield from aligned(lines)
+
+    def _disentangled(self) -> Iterator[str]:
+        if self.disentanglement is None:
+            return
+        about = self.context["disentanglement"]
+        yield ""
+        yield (
+            f"Disentanglement of the entries of all codes: {', '.join(about['factors'])};"
+            f" {about['rows']} rows"
+        )
+        yield from aligned(
+            [
+                [metric, ", ".join(f"{name} {number(value)}" for name, value in values.items())]
+                for metric, values in self.disentanglement.items()
+            ]
+        )
 
     def _notes(self) -> Iterator[str]:
         if self.notes:
@@ -188,56 +202,6 @@ class Scores:
             yield from self.notes
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of those that scores depend on."""
-    own = importlib.import_module("unmingle").__version__  # set without being installed, too
-    found = {"python": platform.python_version(), "unmingle": own}
-    for name in ("numpy", "torch", "scikit-learn", "stlpips_pytorch"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
 def _label(metric: str) -> str:
     arrow = "↑" if metric in RISING else "↓"
     return f"{_LABELS.get(metric, metric)} {arrow}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 0.0095 else f"{value:.4f}"
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{_number(estimate.value)} [{_number(estimate.low)}, {_number(estimate.high)}]"
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        yield "  " + "  ".join(cells).rstrip()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return str(value)
-
-
-def _estimate(row: Mapping[str, float | None]) -> Estimate:
-    return Estimate(**{key: math.nan if number is None else number for key, number in row.items()})
-
-
-def _transfer_metric(row: Mapping[str, Any]) -> TransferMetric:
-    copies = {label: _estimate(copy) for label, copy in row["copies"].items()}
-    return TransferMetric(_estimate(row["model"]), copies, _estimate(row["ratio"]), row["floor"])

@@ -1,0 +1,242 @@
+"""Recognisers as judges: does every factor of a recombined image come from where it should?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unmingle.errors import ConfigError, DataError
+from unmingle.evaluation.bootstrap import Estimate, share_interval
+from unmingle.evaluation.consistency import random_pairs
+from unmingle.evaluation.model import Encoded, Model
+from unmingle.evaluation.plain import rebuild, to_plain
+from unmingle.evaluation.probes import commonest, deal_folds
+from unmingle.evaluation.record import context
+from unmingle.evaluation.roles import find_roles
+from unmingle.evaluation.rows import has_factor
+from unmingle.evaluation.text import aligned, share
+
+if TYPE_CHECKING:
+    from unmingle.data import FactorDataset
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a recogniser of one factor says about recombined images.
+
+    Attributes:
+        factor: what it recognises; `space`: the code space that should carry it; `source`: "i" if
+            that code came from image i, "j" if from image j.
+        right: share of recombined images judged to have the value of their source.
+        mixed: share judged to have the value of the other image.
+        copied: share judged right when the source itself is judged: the most that can be asked.
+        real: accuracy on real images that it was not trained on; `chance` of a guess there.
+        n_train, n_real, pairs: real images trained on, real images judged, images recombined.
+        how: which real images those were.
+    """
+
+    factor: str
+    space: str
+    source: str
+    right: Estimate
+    mixed: Estimate
+    copied: Estimate
+    real: Estimate
+    chance: float
+    n_train: int
+    n_real: int
+    pairs: int
+    how: str
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What `judge` measured: codes of space `take` from image i, all others from image j."""
+
+    take: str
+    judgements: list[Judgement]
+    notes: list[str]
+    context: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; None for a number that is not finite."""
+        plain = to_plain(self)
+        assert isinstance(plain, dict)
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Judging:
+        """The inverse of `to_dict`."""
+        return rebuild(cls, plain)
+
+    def lines(self) -> Iterator[str]:
+        """The table by lines; it starts with an empty one."""
+        if self.judgements:
+            yield ""
+            yield (
+                f"Judges: recognisers trained on real images; {self.take} code of image i, all "
+                "others of image j"
+            )
+            head = [
+                "factor", "should be", "right", "other image's", "judge on real images", "chance",
+                "real images trained on / judged, swaps",
+            ]  # fmt: skip
+            rows = [head]
+            for found in self.judgements:
+                rows.append([
+                    found.factor,
+                    f"{found.source}'s",
+                    share(found.right),
+                    f"{found.mixed.value:.1%}",
+                    share(found.real),
+                    f"{found.chance:.1%}",
+                    f"{found.n_train} / {found.n_real}, {found.pairs}  {found.how}",
+                ])  # fmt: skip
+            yield from aligned(rows)
+        yield from (f"  no judge of {note}" for note in self.notes)
+
+
+def judge(
+    model: Model,
+    test: FactorDataset,
+    *,
+    train: FactorDataset | None = None,
+    roles: Mapping[str, str] | None = None,
+    probe_factors: Mapping[str, str] | None = None,
+    take: str | None = None,
+    pairs: int = 1000,
+    seed: int = 0,
+    device: str = "cpu",
+    encoded: Encoded | None = None,
+    say: Say | None = None,
+) -> Judging:
+    """Train a recogniser of each named factor on real images and show it recombined ones.
+
+    A pair are two random test rows with different values of the factor; a true image of their
+    combination need not exist. Each judge's accuracy on real images that it never saw stands beside
+    its word: a judge that errs on those proves nothing.
+
+    Args:
+        model, test, roles, take: as for `evaluate`.
+        train: rows that judges are trained on; where they lack a test value (or are not given),
+            half of the test rows are trained on and the other half judged.
+        probe_factors: {code space: factor column} judged in place of the role.
+        pairs: recombined images, at most.
+        seed: of the recognisers, the pairs and the intervals.
+        device: where the recognisers are trained and run.
+
+    Raises:
+        ConfigError: unknown code space, no factor named for any, nothing to recombine.
+        DataError: unknown factor.
+    """
+    say = say or (lambda _: None)
+    encoded = encoded or Encoded(model, test.items)
+    full = find_roles(model, encoded, test, roles or {}, [])
+    take = take or next(iter(full), "")
+    for space in {**full, **(probe_factors or {})}:
+        encoded.require(space)
+    if not full or len(encoded.spaces) < 2:
+        raise ConfigError(
+            "judges need two code spaces and the factor of one or more, such as "
+            "roles={'class': 'person'} (--role class=person)"
+        )
+    encoded.require(take)
+    judged: list[Judgement] = []
+    notes: list[str] = []
+    for space, factor in {**full, **(probe_factors or {})}.items():
+        say(f"judge: a recogniser of {factor}")
+        try:
+            judged.append(_judge(encoded, test, train, space, factor, take, pairs, seed, device))
+        except DataError as error:
+            notes.append(f"{factor}: {error}")
+    record = context(
+        model, test, train, seed, roles=full, probe_factors=dict(probe_factors or {}), pairs=pairs
+    )
+    return Judging(take, judged, notes, record)
+
+
+def _judge(
+    encoded: Encoded,
+    test: FactorDataset,
+    train: FactorDataset | None,
+    space: str,
+    factor: str,
+    take: str,
+    pairs: int,
+    seed: int,
+    device: str,
+) -> Judgement:
+    """Train and ask one judge."""
+    from unmingle.evaluation.recogniser import fit_recogniser
+
+    y = test.factor(factor)
+    known, rows, how = _parts(test, train, factor, seed)
+    items, values = known.items, known.factor(factor)
+    if np.ptp(values) == 0:
+        raise DataError(f"all real images to learn from have the same {factor}")
+    rows = rows[np.isin(y[rows], values)]
+    i, j = _differing(y, rows, pairs, seed)
+    recognise = fit_recogniser(items, values, seed=seed, device=device)
+    i_rows = {code: i if code == take else j for code in encoded.spaces}
+    made = recognise(encoded.combine(i_rows))
+    source, other = (i, j) if space == take else (j, i)
+    real = recognise(test.items[rows])
+    place = {int(row): number for number, row in enumerate(rows)}
+    again = real[[place[int(row)] for row in source]]
+    chance = max(float((y[rows] == commonest(values)).mean()), 1 / len(np.unique(values)))
+    return Judgement(
+        factor,
+        space,
+        "i" if space == take else "j",
+        share_interval(made == y[source], seed=seed),
+        share_interval(made == y[other], seed=seed),
+        share_interval(again == y[source], seed=seed),
+        share_interval(real == y[rows], seed=seed),
+        chance,
+        len(known),
+        len(rows),
+        len(i),
+        how,
+    )
+
+
+def _parts(
+    test: FactorDataset, train: FactorDataset | None, factor: str, seed: int
+) -> tuple[FactorDataset, Ints, str]:
+    """Real images to learn from, the test rows that are judged, and both in words."""
+    y = test.factor(factor)
+    if train is not None and has_factor(train, factor):
+        rows = np.flatnonzero(np.isin(y, train.factor(factor)))
+        if len(rows) == len(y):
+            return train, rows, "trained on training rows"
+    if len(y) < 4:
+        raise DataError(f"{len(y)} test rows are too few to learn from half of them")
+    half = deal_folds(y, None, 2, np.random.default_rng(seed)) == 0
+    return test.select(np.flatnonzero(half)), np.flatnonzero(~half), "trained on half the test rows"
+
+
+def _differing(y: Ints, rows: Ints, pairs: int, seed: int) -> tuple[Ints, Ints]:
+    """Pairs of `rows` whose values of `y` differ.
+
+    Raises:
+        DataError: all rows have the same value.
+    """
+    if len(rows) < 2 or np.ptp(y[rows]) == 0:
+        raise DataError("no two real images with different values are left to recombine")
+    i, j = random_pairs(len(rows), pairs, seed)
+    rng = np.random.default_rng(seed)
+    for _ in range(100):
+        same = y[rows[i]] == y[rows[j]]
+        if not same.any():
+            break
+        j[same] = rng.integers(0, len(rows), int(same.sum()))
+    different = y[rows[i]] != y[rows[j]]
+    return rows[i[different]], rows[j[different]]
