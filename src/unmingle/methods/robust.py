@@ -65,6 +65,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "appearance_code": "spatial",
         "pose_dim": 16,
         "appearance_dim": 16,
+        "gamma": 1.0,
+        "beta": 4.0,
         "l_gamma": 0.01,
         "b_gamma": 0.01,
         "warm_up": 1000,
@@ -91,11 +93,13 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "appearance_code": "vector",
         "pose_dim": 32,
         "appearance_dim": 128,
+        "gamma": 0.1,
+        "beta": 0.4,
         "l_gamma": 0.01,
         "b_gamma": 0.01,
         "warm_up": 200,
         "shuffles": "all",
-        "rec_scale": 5e-3,
+        "rec_scale": 1e-2,
         "batch": 32,
         "encoder_widths": (32, 64, 96, 128),
         "encoder_blocks": 1,
@@ -131,8 +135,9 @@ class RobustConfig:
     variant: Literal["adaptive", "variational", "adversarial", "equal", "fixed", "beta-vae"] = (
         "adaptive"
     )
-    """adaptive: the method. variational: no L_MI, gamma by Eq. 24. adversarial: no KL term. equal:
-    b_gamma is 0. fixed: gamma stays. beta-vae: no L_MI, the KL weighted by beta (Table 1, Fig. 7)."""
+    """adaptive: the method. variational: no L_MI, gamma by Eq. 24. adversarial: no KL term.
+    equal: b_gamma is 0. fixed: gamma stays. beta-vae: no L_MI, the KL weighted by beta
+    (Table 1, Fig. 7)."""
     pose_code: Literal["spatial", "vector"] | None = None
     """spatial: channels on the coarsest grid. vector: one vector an image."""
     appearance_code: Literal["spatial", "vector"] | None = None
@@ -147,16 +152,16 @@ class RobustConfig:
     """Limit of the mutual information of pose and appearance, in nats (Eq. 5)."""
     mu: float = 0.1
     """Penalty parameter, and rate, of the multiplier lambda (Eq. 22, 23)."""
-    gamma: float = 1.0
+    gamma: float | None = None
     """Weight of the KL term at the start; with variant fixed it stays."""
-    beta: float = 4.0
+    beta: float | None = None
     """Weight of the KL term with variant beta-vae."""
     l_gamma: float | None = None
     """Rate at which gamma changes (Eq. 18, 24)."""
     b_gamma: float | None = None
     """Gap of the two estimates that leaves gamma where it is (Eq. 18)."""
     average: float = 0.99
-    """Decay of the running averages of the estimates, which move gamma; 0: the batch's, as Eq. 18."""
+    """Decay of the running averages of the estimates, which move gamma; 0: those of the batch."""
     warm_up: int | None = None
     """Steps before the penalty L_MI is used and lambda and gamma move."""
     shuffles: Literal["one", "all"] | None = None
@@ -178,7 +183,7 @@ class RobustConfig:
     decoder_blocks: int | None = None
     """Residual blocks of the decoder for each code."""
     patch: Literal[1, 2] | None = None
-    """2: encoders begin, and the decoder ends, at half size, with 2x2 pixels as channels."""
+    """2: the encoders begin at half the image size, and the decoder's last maps have it."""
     classifier_width: int | None = None
     """Width of the residual layers of T and T'."""
     classifier_blocks: int | None = None
@@ -210,8 +215,8 @@ class RobustConfig:
             widths = getattr(self, name)
             if len(widths) < 2 or min(widths) < 1:
                 raise ConfigError(f"--{flag(name)} needs two or more positive numbers")
-        assert self.encoder_widths and self.decoder_widths and self.visualiser_widths
-        if len({len(self.encoder_widths), len(self.decoder_widths), len(self.visualiser_widths)}) > 1:
+        every = (self.encoder_widths, self.decoder_widths, self.visualiser_widths)
+        if len({len(widths or ()) for widths in every}) > 1:
             raise ConfigError(
                 "--encoder-widths, --decoder-widths and --visualiser-widths need as many numbers "
                 "each: codes lie on the grid that they share"
@@ -225,12 +230,13 @@ class RobustConfig:
 class RobustDisentangling(Method):
     """Pose and appearance from pairs of the same appearance (Esser, Haux and Ommer, ICCV 2019).
 
-    "Unsupervised Robust Disentangling of Latent Characteristics for Image Synthesis". The pose code
-    comes from the image itself, the appearance code from another image of the same appearance. A
-    classifier T estimates how much the two codes tell of each other, and the pose encoder is kept
+    "Unsupervised Robust Disentangling of Latent Characteristics for Image Synthesis". The pose
+    code comes from the image itself, the appearance code from another image of the same appearance.
+    A classifier T estimates how much the two codes tell of each other, and the pose encoder is kept
     from it (Eq. 22). What it learns to hide from T, a second classifier T' finds, which it never
-    sees: the gap of the two sets the weight of a variational bottleneck (Eq. 18). Published settings
-    are the preset `paper`; `docs/robust.md` lists where this differs from the paper and its release.
+    sees: the gap of the two sets the weight of a variational bottleneck (Eq. 18). Published
+    settings are the preset `paper`; `docs/robust.md` lists where this differs from the paper and
+    its release.
     """
 
     name: ClassVar[str] = "robust"
@@ -245,10 +251,10 @@ class RobustDisentangling(Method):
         counts = np.bincount(data.class_factor(self.config.class_factor))
         if counts.max() < 2:
             raise DataError(
-                f"{data.name}: every item has another {self.config.class_factor}; pairs of the same "
-                "one are needed, such as several images in a folder"
+                f"{data.name}: every item has another {self.config.class_factor}; pairs of the "
+                "same one are needed, such as several images in a folder"
             )
-        return {}
+        return {"images": data.is_images}
 
     def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
         """See `Method.build`: two encoders, a decoder, T, T', visualisers, and the multipliers."""
@@ -275,7 +281,7 @@ class RobustDisentangling(Method):
             widths = self.config.visualiser_widths or ()
             for space, code in codes.items():
                 parts[f"{space}_visualiser"] = self._decoder(shape, (code,), widths)
-        if len(shape) == 1:
+        if not facts["images"]:
             parts["scale"] = Standard(shape[0])
         return nn.ModuleDict(parts)
 
@@ -327,9 +333,9 @@ class RobustDisentangling(Method):
     @property
     def start_weight(self) -> float:
         """Weight of the KL term at the start."""
-        return {"adversarial": 0.0, "beta-vae": self.config.beta}.get(
-            self.config.variant, self.config.gamma
-        )
+        config = self.config
+        starts = {"adversarial": 0.0, "beta-vae": config.beta}
+        return starts.get(config.variant, config.gamma) or 0.0
 
     def stages(self, data: FactorDataset) -> Sequence[Stage]:
         """See `Method.stages`: a single one."""
@@ -386,9 +392,7 @@ class RobustDisentangling(Method):
 
     def training_items(self, codes: dict[str, Tensor]) -> Tensor:
         """Images at the size that is trained just now, enlarged to full size."""
-        images = self.generate(
-            "decoder", codes["pose"], codes["appearance"], divisor=self._divisor
-        )
+        images = self.generate("decoder", codes["pose"], codes["appearance"], divisor=self._divisor)
         return F.interpolate(images, self.data_shape[:2])
 
     def _part(self, name: str) -> Any:
@@ -490,9 +494,7 @@ class Disentangling(Stage):
         device = next(self.network.parameters()).device
         config = self.config
         if self.data.is_images:
-            self.distance = Distance(
-                self.data, config.perceptual, config.perceptual_weight, device
-            )
+            self.distance = Distance(self.data, config.perceptual, config.perceptual_weight, device)
 
     def players(self) -> Sequence[Player]:
         """§3.5: no loss reaches another player's networks, whatever it passes through."""

@@ -1,7 +1,7 @@
 """Residual networks between items and codes: encoders, and decoders with sub-pixel up-sampling.
 
-A code is either spatial, channels [c, h, w] on the coarsest grid of the images, or a vector [d]; both
-are handled flat, as [b, c * h * w] or [b, d].
+A code is either spatial, channels [c, h, w] on the coarsest grid of the images, or a vector [d];
+both are handled flat, as [b, c * h * w] or [b, d].
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class ResidualEncoder(nn.Module):
         spatial: the outputs are channels on the coarsest grid; else a linear layer of all of it.
         widths: channels at each resolution, the finest first; each further one halves the maps.
         blocks: residual blocks at the coarsest resolution.
-        patch: the images are cut into patches of this size first, whose pixels become channels.
+        patch: stride of the first convolution: 1, or 2, which saves what is dearest.
     """
 
     def __init__(
@@ -91,13 +91,12 @@ class ResidualEncoder(nn.Module):
     ) -> None:
         super().__init__()
         height, width, channels = shape
-        self.patch = patch
         cell = patch * 2 ** (len(widths) - 1)
         rows, columns = grid_shape(height, width, len(widths) - 1, patch)
         top, bottom = _margins(height, rows, cell)
         left, right = _margins(width, columns, cell)
         self.padding = (left, right, top, bottom)
-        layers: list[nn.Module] = [nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], patch + 2, patch, padding=1)]
         for before, after in pairwise(widths):
             layers += [ResidualConv(before), nn.Conv2d(before, after, 4, 2, padding=1)]
         layers += [ResidualConv(widths[-1]) for _ in range(blocks)]
@@ -114,8 +113,6 @@ class ResidualEncoder(nn.Module):
         x = images * 2 - 1
         if any(self.padding):
             x = F.pad(x, self.padding, mode="replicate")
-        if self.patch > 1:
-            x = F.pixel_unshuffle(x, self.patch)
         codes: Tensor = self.layers(x.contiguous(memory_format=torch.channels_last)).float()
         return codes
 
@@ -123,8 +120,8 @@ class ResidualEncoder(nn.Module):
 class SubPixel(nn.Module):
     """A 3x3 convolution to `factor` x `factor` values per position, which become pixels.
 
-    Shi et al., CVPR 2016. At a lower resolution the values of a position are averaged, as the pixels
-    of a smaller image are.
+    Shi et al., CVPR 2016. At a lower resolution the values of a position are averaged, as the
+    pixels of a smaller image are.
     """
 
     def __init__(self, inputs: int, outputs: int, factor: int = 2) -> None:
@@ -139,9 +136,10 @@ class SubPixel(nn.Module):
         if divisor != self.factor:
             return F.avg_pool2d(F.pixel_shuffle(self.conv(x), self.factor), divisor)
         # The mean of the outputs is the output of the mean kernel, at a quarter of the price.
-        weight = self.conv.weight.unflatten(0, (-1, self.factor**2)).mean(1)
-        assert self.conv.bias is not None
-        bias = self.conv.bias.unflatten(0, (-1, self.factor**2)).mean(1)
+        weight, bias = self.conv.weight, self.conv.bias
+        assert bias is not None
+        weight = weight.view(-1, self.factor**2, *weight.shape[1:]).mean(1)
+        bias = bias.view(-1, self.factor**2).mean(1)
         return F.conv2d(x, weight, bias, padding=1)
 
 
@@ -170,7 +168,7 @@ class SubPixelDecoder(nn.Module):
 
     Args:
         codes: shape of each code, in the order they are given.
-        shape: (H, W, C) of the images, cut from the middle of the next larger whole number of cells.
+        shape: (H, W, C) of the images, cut from the middle of the next larger number of cells.
         widths: channels at each resolution, the coarsest first; each further one doubles the maps.
         blocks: residual blocks of each code at the coarsest resolution.
         patch: 1: the last maps have the images' size; 2: the images are sub-pixels of maps of half
@@ -248,9 +246,7 @@ def pair_logits(first: Tensor, second: Tensor) -> Tensor:
     return (first * second).sum(1)
 
 
-def _features(
-    code: CodeShape, width: int, blocks: int, features: int, positions: int
-) -> nn.Module:
+def _features(code: CodeShape, width: int, blocks: int, features: int, positions: int) -> nn.Module:
     if len(code) == 1:
         return residual_mlp(code[0], width, blocks, features * positions)
     return nn.Sequential(
