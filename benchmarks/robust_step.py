@@ -7,9 +7,9 @@
 The plain version is the paper's step as one would first write it: float32, NCHW, the classifiers
 run on joint and on shuffled pairs one after the other, each loss back-propagated through everything
 it was made of (what reaches networks that are not to learn from it is thrown away, as in the
-release), autograd left on inside the perceptual network and for the features of the true images. Both see the
-same sizes (64x64x3, batch 16, VGG16 features, both visualisers; the weights are random, which
-changes no time) and are stepped in turn in one process.
+release), autograd left on inside the perceptual network and for the features of the true images.
+Both see the same sizes (64x64x3, batch 16, VGG16 features, both visualisers; the weights are
+random, which changes no time) and are stepped in turn in one process.
 """
 
 from __future__ import annotations

@@ -133,6 +133,18 @@ def test_a_sample_is_the_mean_plus_the_factor_times_the_noise():
     assert [q.log_diagonal.item() for q in wild] == [-15, 5]
 
 
+def test_means_may_be_bounded():
+    values = torch.tensor([[0.01, -3.0, 1e4, 0.0, 0.0, 0.0]])
+    assert posterior(values, 3, False).mean[0].tolist() == pytest.approx([0.01, -3, 1e4])
+    found = posterior(values, 3, False, bound=8.0).mean[0].tolist()
+    assert found == pytest.approx([0.01, -8 * math.tanh(3 / 8), 8], rel=1e-4)
+    model, _, batch = build(bound=0.5)
+    with torch.no_grad():
+        model.network["pose_encoder"].layers[-1].weight.mul_(100)
+        means = model.pose(batch()["a"].images).mean
+    assert 0.4 < means.abs().max() <= 0.5
+
+
 def test_a_trained_classifier_estimates_the_mutual_information():
     """Codes that both name one of four equally frequent classes share ln 4 nats."""
     torch.manual_seed(0)
@@ -470,8 +482,8 @@ def test_the_paper_preset_has_the_published_values():
     config = RobustConfig(preset="paper")
     published = {
         "pose_code": "spatial", "appearance_code": "spatial", "pose_dim": 16,
-        "appearance_dim": 16, "epsilon": 0.125, "mu": 0.1, "gamma": 1.0, "l_gamma": 0.01,
-        "b_gamma": 0.01, "average": 0.99, "warm_up": 1000, "shuffles": "one", "lr": 2e-4,
+        "appearance_dim": 16, "epsilon": 0.125, "mu": 0.1, "bound": 0.0, "gamma": 1.0,
+        "l_gamma": 0.01, "b_gamma": 0.01, "average": 0.99, "warm_up": 1000, "shuffles": "one", "lr": 2e-4,
         "classifier_lr": 4e-4, "encoder_widths": (16, 32, 128, 256, 256), "encoder_blocks": 5,
         "decoder_blocks": 4, "classifier_width": 512, "classifier_blocks": 4,
         "classifier_features": 16, "visualise_every": 1, "half_size": 0.0,

@@ -57,7 +57,7 @@ _POSITIVE = (
 )
 _NOT_NEGATIVE = (
     "gamma beta b_gamma warm_up perceptual_weight encoder_blocks decoder_blocks "
-    "classifier_blocks visualise_every"
+    "classifier_blocks visualise_every bound"
 )
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
@@ -65,6 +65,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "appearance_code": "spatial",
         "pose_dim": 16,
         "appearance_dim": 16,
+        "bound": 0.0,
         "gamma": 1.0,
         "beta": 4.0,
         "l_gamma": 0.01,
@@ -93,6 +94,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "appearance_code": "vector",
         "pose_dim": 32,
         "appearance_dim": 128,
+        "bound": 8.0,
         "gamma": 0.1,
         "beta": 0.4,
         "l_gamma": 0.01,
@@ -148,6 +150,9 @@ class RobustConfig:
     """Entries of the appearance code; of a spatial one its channels."""
     covariance: Literal["diagonal", "full"] = "diagonal"
     """Of the pose's Gaussian posterior; full needs a vector code."""
+    bound: float | None = None
+    """The posterior's means are kept within plus and minus this (softly, by tanh); 0: they are not.
+    Without a KL term nothing else keeps them small."""
     epsilon: float = 0.125
     """Limit of the mutual information of pose and appearance, in nats (Eq. 5)."""
     mu: float = 0.1
@@ -361,7 +366,7 @@ class RobustDisentangling(Method):
         """q(pose | item): the posterior of items [b, C, H, W] in [0, 1] or [b, D]."""
         values = self._part("pose_encoder")(self._standard(items))
         dim = int(np.prod(self._code_shapes(self.data_shape)["pose"]))
-        return posterior(values, dim, self.config.covariance == "full")
+        return posterior(values, dim, self.config.covariance == "full", self.config.bound or 0.0)
 
     def appearance(self, items: Tensor) -> Tensor:
         """Appearance codes float32 [b, dim] of items [b, C, H, W] in [0, 1] or [b, D]."""

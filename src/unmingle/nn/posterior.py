@@ -39,14 +39,17 @@ def parameters(dim: int, full: bool) -> int:
     return 2 * dim + (dim * (dim - 1) // 2 if full else 0)
 
 
-def posterior(values: Tensor, dim: int, full: bool) -> Posterior:
+def posterior(values: Tensor, dim: int, full: bool, bound: float = 0.0) -> Posterior:
     """The posterior of a network's output [b, parameters(dim, full)].
 
+    Means are kept softly within +-`bound`, unless it is 0: m becomes bound * tanh(m / bound).
     Logarithms of standard deviations are kept in [-15, 5]. The rows of L are divided by the root of
     their length, so that at the start all entries vary alike.
     """
     values = values.float()
     mean, log_diagonal = values[:, :dim], values[:, dim : 2 * dim].clamp(*_LOG_STD)
+    if bound:
+        mean = bound * torch.tanh(mean / bound)
     if not full:
         return Posterior(mean, log_diagonal)
     rows, columns = torch.tril_indices(dim, dim, -1, device=values.device)
