@@ -399,6 +399,26 @@ def test_pairs_are_those_of_the_batch_and_its_shuffles():
         assert result.losses["T"].item() == pytest.approx(wanted.item(), rel=1e-4)
 
 
+def test_of_several_processes_each_shuffles_the_whole_batch(monkeypatch):
+    """The second half of a batch, whose first half another process has."""
+    _, stage, batch = build(shuffles="all")
+    logits, _ = estimates(stage, batch)
+    whole = batch()
+    half = View(whole["a"].images[4:], batch=8, start=4, generator=torch.Generator())
+    assert half.places.tolist() == [4, 5, 6, 7]
+    net = stage.network["T"]
+    model = stage.method
+    pose = model.pose(whole["a"].images).sample(whole["a"].randn(4))
+    appearance = model.appearance(whole["b"].images)
+    second = net(pose, appearance)[1]
+    monkeypatch.setattr(View, "gather", lambda view, x: second)
+    _, loss = stage.classify("T", pose[4:], appearance[4:], half, torch.tensor([0, 1, 2, 3]))
+    mine = logits[4:]
+    joint, others = mine[:, 4:].diagonal(), ~F.pad(torch.eye(4), (4, 0)).bool()
+    wanted = 0.5 * (F.softplus(-joint).mean() + F.softplus(mine[others]).mean())
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-4)
+
+
 def test_running_averages_by_hand():
     state = Multipliers(1.0)
     assert state.averages.tolist() == [0, 0]
@@ -483,9 +503,9 @@ def test_the_paper_preset_has_the_published_values():
     published = {
         "pose_code": "spatial", "appearance_code": "spatial", "pose_dim": 16,
         "appearance_dim": 16, "epsilon": 0.125, "mu": 0.1, "bound": 0.0, "gamma": 1.0,
-        "l_gamma": 0.01, "b_gamma": 0.01, "average": 0.99, "warm_up": 1000, "shuffles": "one", "lr": 2e-4,
-        "classifier_lr": 4e-4, "encoder_widths": (16, 32, 128, 256, 256), "encoder_blocks": 5,
-        "decoder_blocks": 4, "classifier_width": 512, "classifier_blocks": 4,
+        "l_gamma": 0.01, "b_gamma": 0.01, "average": 0.99, "warm_up": 1000, "shuffles": "one",
+        "lr": 2e-4, "classifier_lr": 4e-4, "encoder_widths": (16, 32, 128, 256, 256),
+        "encoder_blocks": 5, "decoder_blocks": 4, "classifier_width": 512, "classifier_blocks": 4,
         "classifier_features": 16, "visualise_every": 1, "half_size": 0.0,
     }  # fmt: skip
     assert {name: getattr(config, name) for name in published} == published

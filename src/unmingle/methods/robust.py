@@ -578,7 +578,7 @@ class Disentangling(Stage):
             with torch.autocast(first.device.type, enabled=False):
                 logits = first @ everyone.T
             others = torch.ones_like(logits, dtype=torch.bool)
-            others[torch.arange(len(x)), x.places] = False
+            others[torch.arange(len(x), device=x.device), x.places] = False
             shuffled = logits[others]
         return x.mean(joint), pair_classification(joint, shuffled)
 
