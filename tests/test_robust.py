@@ -138,6 +138,10 @@ def test_means_may_be_bounded():
     assert posterior(values, 3, False).mean[0].tolist() == pytest.approx([0.01, -3, 1e4])
     found = posterior(values, 3, False, bound=8.0).mean[0].tolist()
     assert found == pytest.approx([0.01, -8 * math.tanh(3 / 8), 8], rel=1e-4)
+    values = torch.tensor([[0.0, 0.0, 0.0, -4.0, 0.0, 50.0]]).requires_grad_()
+    deviations = posterior(values, 3, False, bound=8.0).log_diagonal.exp()
+    wanted = [1 / (1 + math.exp(4)), 0.5, 1.0]
+    assert deviations[0].tolist() == pytest.approx(wanted, rel=1e-4)
     model, _, batch = build(bound=0.5)
     with torch.no_grad():
         model.network["pose_encoder"].layers[-1].weight.mul_(100)

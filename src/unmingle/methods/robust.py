@@ -151,8 +151,8 @@ class RobustConfig:
     covariance: Literal["diagonal", "full"] = "diagonal"
     """Of the pose's Gaussian posterior; full needs a vector code."""
     bound: float | None = None
-    """The posterior's means are kept within plus and minus this (softly, by tanh); 0: they are not.
-    Without a KL term nothing else keeps them small."""
+    """The posterior's means are kept within plus and minus this, and its deviations below 1 (both
+    softly); 0: they are not. Without a KL term nothing else keeps them small."""
     epsilon: float = 0.125
     """Limit of the mutual information of pose and appearance, in nats (Eq. 5)."""
     mu: float = 0.1
@@ -351,6 +351,8 @@ class RobustDisentangling(Method):
     @property
     def code_spaces(self) -> dict[str, CodeSpace]:
         """`appearance`, what pairs share, and `pose`, everything else."""
+        if not hasattr(self, "data_shape"):  # a spatial code's size is that of the images' grid
+            self._require_trained()
         shapes = self._code_shapes(self.data_shape)
         factors = {"appearance": self.config.class_factor, "pose": None}
         return {

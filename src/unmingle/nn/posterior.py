@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _LOG_STD = (-15.0, 5.0)
@@ -42,14 +43,15 @@ def parameters(dim: int, full: bool) -> int:
 def posterior(values: Tensor, dim: int, full: bool, bound: float = 0.0) -> Posterior:
     """The posterior of a network's output [b, parameters(dim, full)].
 
-    Means are kept softly within +-`bound`, unless it is 0: m becomes bound * tanh(m / bound).
-    Logarithms of standard deviations are kept in [-15, 5]. The rows of L are divided by the root of
+    With a `bound` above 0 means are kept softly within +-bound, m becoming bound * tanh(m / bound),
+    and the diagonal of L below 1, the prior's, its logarithm s becoming -softplus(-s). Logarithms of standard deviations are kept in [-15, 5]. The rows of L are divided by the root of
     their length, so that at the start all entries vary alike.
     """
     values = values.float()
-    mean, log_diagonal = values[:, :dim], values[:, dim : 2 * dim].clamp(*_LOG_STD)
+    mean, log_diagonal = values[:, :dim], values[:, dim : 2 * dim]
     if bound:
-        mean = bound * torch.tanh(mean / bound)
+        mean, log_diagonal = bound * torch.tanh(mean / bound), F.logsigmoid(log_diagonal)
+    log_diagonal = log_diagonal.clamp(*_LOG_STD)
     if not full:
         return Posterior(mean, log_diagonal)
     rows, columns = torch.tril_indices(dim, dim, -1, device=values.device)
