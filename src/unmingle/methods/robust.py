@@ -113,8 +113,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "classifier_features": 64,
         "visualiser_widths": (64, 64, 48, 32),
         "visualise_every": 4,
-        "lr": 1e-3,
-        "classifier_lr": 2e-3,
+        "lr": 5e-4,
+        "classifier_lr": 1e-3,
         "final_lr": 0.1,
         "half_size": 0.0,
     },
@@ -506,7 +506,7 @@ class Disentangling(Stage):
     def players(self) -> Sequence[Player]:
         """§3.5: no loss reaches another player's networks, whatever it passes through."""
         config = self.config
-        rate = Cosine(config.final_lr or 0.0) * Ramp(steps=20)
+        rate = Cosine(config.final_lr or 0.0) * Ramp(steps=100)
 
         def player(name: str, networks: Sequence[str], lr: float | None) -> Player:
             params = [p for part in networks for p in self.network[part].parameters()]

@@ -44,8 +44,9 @@ def posterior(values: Tensor, dim: int, full: bool, bound: float = 0.0) -> Poste
     """The posterior of a network's output [b, parameters(dim, full)].
 
     With a `bound` above 0 means are kept softly within +-bound, m becoming bound * tanh(m / bound),
-    and the diagonal of L below 1, the prior's, its logarithm s becoming -softplus(-s). Logarithms of standard deviations are kept in [-15, 5]. The rows of L are divided by the root of
-    their length, so that at the start all entries vary alike.
+    and the diagonal of L below 1, the prior's, its logarithm s becoming -softplus(-s). Logarithms
+    of standard deviations are kept in [-15, 5]. The rows of L are divided by the root of their
+    length, so that at the start all entries vary alike.
     """
     values = values.float()
     mean, log_diagonal = values[:, :dim], values[:, dim : 2 * dim]
