@@ -66,6 +66,26 @@ ROWS = {
         stages=("latent", "amortisation"),
         other=("alpha", 3.5),
     ),
+    "robust": Row(
+        {
+            "class_factor": "kind",
+            "pose_dim": 4,
+            "appearance_dim": 5,
+            "encoder_widths": (4, 8, 8),
+            "decoder_widths": (8, 8, 4),
+            "visualiser_widths": (4, 4, 4),
+            "classifier_width": 8,
+            "classifier_blocks": 1,
+            "classifier_features": 4,
+            "perceptual": "none",
+            "warm_up": 2,
+            "visualise_every": 2,
+            "batch": 8,
+        },
+        stages=("disentangling",),
+        other=("mu", 0.2),
+        vectors=True,
+    ),
 }
 
 every_method = pytest.mark.parametrize("name", list(METHODS))

@@ -21,7 +21,7 @@ from .errors import (
 if TYPE_CHECKING:
     from .data import FactorDataset, load_data
     from .evaluation import Scores, evaluate
-    from .methods import LORD, METHODS, CodeSpace, Method, load
+    from .methods import LORD, METHODS, CodeSpace, Method, RobustDisentangling, load
 
 __version__ = "0.1.0"
 
@@ -35,6 +35,7 @@ __all__ = [
     "FactorDataset",
     "Method",
     "MissingExtraError",
+    "RobustDisentangling",
     "RunError",
     "Scores",
     "UnmingleError",
@@ -50,6 +51,7 @@ _HOMES = {
     "Scores": "evaluation",
     "evaluate": "evaluation",
     "LORD": "methods",
+    "RobustDisentangling": "methods",
     "METHODS": "methods",
     "CodeSpace": "methods",
     "Method": "methods",

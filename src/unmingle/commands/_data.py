@@ -40,7 +40,7 @@ class Reading:
     values: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("FACTOR=VALUES")] = ()
     """Only rows with these: character=0:24 (24 not included), pose=left,right; repeatable."""
     draw: Annotated[int | None, flag("N")] = None
-    """Draw this many rows of an embedded data set or .h5."""
+    """Draw this many rows of an embedded data set, .h5 or videos."""
     memory_limit: Annotated[str | None, flag("4GB", unset="(half of the free memory)")] = None
     """Larger data are decoded into a memory-mapped file."""
     cache: Annotated[Path | None, flag("FOLDER", unset="(a hidden one beside the data)")] = None

@@ -2,7 +2,8 @@
 
 from .base import CodeSpace, Method, load
 from .lord import LORD
+from .robust import RobustDisentangling
 
-METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (LORD,)}
+METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (LORD, RobustDisentangling)}
 
-__all__ = ["LORD", "METHODS", "CodeSpace", "Method", "load"]
+__all__ = ["LORD", "METHODS", "CodeSpace", "Method", "RobustDisentangling", "load"]

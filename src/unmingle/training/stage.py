@@ -150,6 +150,11 @@ class View:
         """Where the tensors are."""
         return self.images.device
 
+    @property
+    def places(self) -> Tensor:
+        """Where its rows are in the whole batch, int64 [b]."""
+        return torch.arange(self._start, self._start + len(self), device=self.device)
+
     def _cut(self, whole: Tensor) -> Tensor:
         return whole[self._start : self._start + len(self)].to(self.device)
 
