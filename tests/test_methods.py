@@ -66,6 +66,23 @@ ROWS = {
         stages=("latent", "amortisation"),
         other=("alpha", 3.5),
     ),
+    "disunknown": Row(
+        {
+            "labelled": ("kind",),
+            "unknown_dim": 3,
+            "label_dims": (2,),
+            "unknown_keep": 0.5,
+            "shares": (1.0, 1.0, 1.0, 1.0),
+            "widths": (4, 8),
+            "features": 8,
+            "blocks": 1,
+            "code_width": 8,
+            "batch": 8,
+        },
+        stages=("distil", "classifier", "generator", "encoders"),
+        other=("adversarial_weight", 0.7),
+        vectors=True,
+    ),
 }
 
 every_method = pytest.mark.parametrize("name", list(METHODS))

@@ -21,7 +21,7 @@ from .errors import (
 if TYPE_CHECKING:
     from .data import FactorDataset, load_data
     from .evaluation import Scores, evaluate
-    from .methods import LORD, METHODS, CodeSpace, Method, load
+    from .methods import LORD, METHODS, CodeSpace, DisUnknown, Method, load
 
 __version__ = "0.1.0"
 
@@ -31,6 +31,7 @@ __all__ = [
     "CodeSpace",
     "ConfigError",
     "DataError",
+    "DisUnknown",
     "DivergedError",
     "FactorDataset",
     "Method",
@@ -49,6 +50,7 @@ _HOMES = {
     "load_data": "data",
     "Scores": "evaluation",
     "evaluate": "evaluation",
+    "DisUnknown": "methods",
     "LORD": "methods",
     "METHODS": "methods",
     "CodeSpace": "methods",
