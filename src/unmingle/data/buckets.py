@@ -80,7 +80,8 @@ def make_buckets(
         raise ConfigError(f"{what}: the period of a circle must be positive, not {period}")
     numbers = np.asarray(values, np.float64)
     if kind == "circular":
-        return Buckets((np.arange(count + 1) - 0.5) * (period / count), period)
+        turn: NDArray[np.float64] = (np.arange(count + 1, dtype=np.float64) - 0.5) / count * period
+        return Buckets(turn, period)
     low, high = float(numbers.min()), float(numbers.max())
     if low == high:
         raise DataError(f"{what}: all values are {low:g}, there is nothing to cut")
