@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Normal, kl_divergence
 
+from unmingle.errors import ConfigError
+from unmingle.evaluation.point_noise import LEVELS, choose_noise
 from unmingle.losses.gaussian import (
     aggregated_kl,
     gaussian_nll,
@@ -337,3 +339,22 @@ def test_frozen_parts_pass_gradients_and_take_none():
         assert (gradient(loss, generator.convs) == 0) == convs
         (grad,) = torch.autograd.grad(loss, codes, allow_unused=True)
         assert grad.abs().max() > 0
+
+
+# ---------------------------------------------------------------------- noise for point codes
+
+
+def test_noise_for_points_is_the_best_of_all_pairs_on_average():
+    assert len(LEVELS) == 19 and LEVELS[:4] == pytest.approx((1e-5, 2e-5, 5e-5, 1e-4))
+    assert LEVELS[-2:] == (5.0, 10.0)
+
+    def peak(u, label):
+        return lambda a, b: -abs(math.log(a / u)) - abs(math.log(b / label))
+
+    assert choose_noise([peak(0.05, 0.02)]) == (pytest.approx(0.05), pytest.approx(0.02))
+    # One that is good on average, though each setting has a better one.
+    pair = choose_noise([peak(0.1, 1.0), peak(0.1, 1.0), peak(1.0, 1.0)])
+    assert pair == (pytest.approx(0.1), pytest.approx(1.0))
+    assert choose_noise([lambda a, b: 0.5]) == (1e-5, 1e-5)
+    with pytest.raises(ConfigError):
+        choose_noise([])

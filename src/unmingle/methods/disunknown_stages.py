@@ -111,6 +111,8 @@ class DisUnknownStage(Stage):
 
     def latent(self, x: View, parts: Sequence[Gaussian], keep: Sequence[Tensor]) -> Drawn:
         """One draw of every code, some of its last dimensions dropped."""
+        if not parts:
+            return Drawn([], [])
         noise = x.stratified(sum(mean.shape[1] for mean, _ in parts))
         pieces = torch.split(noise, [mean.shape[1] for mean, _ in parts], 1)
         nested = any(bool((p < 1).any()) for p in keep)
@@ -257,8 +259,7 @@ class Distil(DisUnknownStage):
                 frozen_convs="convolutions" not in config.adversarial_to,
             )
             found.append(classifier["image"](crossed, divisor))
-        return [total(logits) if len(logits) == 1 else logits[0] + logits[1]
-                for logits in zip(*found, strict=True)]  # fmt: skip
+        return [torch.stack(logits).sum(0) for logits in zip(*found, strict=True)]
 
     @torch.no_grad()
     def finish(self) -> None:
