@@ -94,15 +94,25 @@ def test_length_of_the_gradient_is_that_of_equation_15(k):
     assert t.grad.abs().sum().item() == pytest.approx(float(2 - 2 * Q[k]))
 
 
+def weight(k):
+    return (1 - Q[k]) / Q[k]
+
+
+def other_second_derivative(k, i):
+    """Eq. 17 with the term -q_k q_i that is missing in it; differentiate Eq. 10 to see it."""
+    return Q[k] * Q[i] * (2 * Q[i] + Q[k] - 1 - Q[k] * Q[i]) / (1 - Q[k]) ** 2
+
+
 def test_nlu_is_stationary_and_smallest_at_the_class_frequencies():
     t = (Q.log() + 1.7).requires_grad_()
     (grad,) = torch.autograd.grad(expected(nlu, t), t)  # Eq. 14
     torch.testing.assert_close(grad, torch.zeros_like(grad), atol=1e-12, rtol=0)
     second = torch.autograd.functional.hessian(lambda t: expected(nlu, t), Q.log()).diagonal()
-    for i in range(4):  # Eq. 18, its first line
-        rest = sum(Q[k] * Q[i] * (2 * Q[i] + Q[k] - 1) / (1 - Q[k]) for k in range(4) if k != i)
-        assert second[i].item() == pytest.approx(float(Q[i] * (1 - Q[i]) ** 2 + rest))
-        assert second[i] > Q[i] ** 2 * (1 - Q[i]) > 0
+    for i in range(4):  # Eq. 18, its first line, with Eq. 17 as below
+        rest = sum(weight(k) * Q[k] * other_second_derivative(k, i) for k in range(4) if k != i)
+        own = weight(i) * Q[i] * Q[i] * (1 - Q[i])
+        assert second[i].item() == pytest.approx(float(own + rest))
+        assert second[i] > Q[i] ** 2 * (1 - Q[i]) > 0  # its last line
     at_q = expected(nlu, Q.log())
     for seed in range(5):
         assert expected(nlu, Q.log() + 0.1 * noise(4, seed=seed).double()) > at_q
@@ -119,9 +129,8 @@ def test_second_derivatives_of_plain_nlu_are_those_of_equations_16_and_17():
         return negative_log_unlikelihood(F.log_softmax(t, 0)[None], torch.tensor([1]))
 
     found = torch.autograd.functional.hessian(loss, Q.log()).diagonal()
-    q = Q[1]
     for i in range(4):
-        wanted = q * (1 - q) if i == 1 else q * Q[i] * (2 * Q[i] + q - 1) / (1 - q) ** 2
+        wanted = Q[1] * (1 - Q[1]) if i == 1 else other_second_derivative(1, i)
         assert found[i].item() == pytest.approx(float(wanted))
 
 

@@ -97,8 +97,7 @@ class DisUnknownStage(Stage):
 
     def embedded(self, labels: Tensor) -> list[Gaussian]:
         """The embeddings B_i of labels [b, N]."""
-        tables = self.network["embeddings"]
-        return [tables[i](labels[:, i]) for i in self.factors]
+        return [self.network["embeddings"][i](labels[:, i]) for i in self.factors]
 
     def embedding_kl(self) -> Tensor:
         """KL of all embeddings to N(0, I), a dimension by how often it is kept."""
