@@ -84,6 +84,21 @@ ROWS = {
         },
         stages=("disentangling",),
         other=("mu", 0.2),
+    "disunknown": Row(
+        {
+            "labelled": ("kind",),
+            "unknown_dim": 3,
+            "label_dims": (2,),
+            "unknown_keep": 0.5,
+            "shares": (1.0, 1.0, 1.0, 1.0),
+            "widths": (4, 8),
+            "features": 8,
+            "blocks": 1,
+            "code_width": 8,
+            "batch": 8,
+        },
+        stages=("distil", "classifier", "generator", "encoders"),
+        other=("adversarial_weight", 0.7),
         vectors=True,
     ),
 }

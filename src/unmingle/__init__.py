@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .data import FactorDataset, load_data
     from .evaluation import Scores, evaluate
     from .methods import LORD, METHODS, CodeSpace, Method, RobustDisentangling, load
+    from .methods import LORD, METHODS, CodeSpace, DisUnknown, Method, load
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,7 @@ __all__ = [
     "CodeSpace",
     "ConfigError",
     "DataError",
+    "DisUnknown",
     "DivergedError",
     "FactorDataset",
     "Method",
@@ -50,6 +52,7 @@ _HOMES = {
     "load_data": "data",
     "Scores": "evaluation",
     "evaluate": "evaluation",
+    "DisUnknown": "methods",
     "LORD": "methods",
     "RobustDisentangling": "methods",
     "METHODS": "methods",

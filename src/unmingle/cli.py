@@ -22,6 +22,7 @@ VERBS = {
     "recombine": "put codes of different images together, as files or folders",
     "grid": "a picture of swaps: rows keep one code, columns another",
     "encode": "write the codes of images to an .npz",
+    "sample": "draw codes, all or some, and decode them",
     "interpolate": "a grid between two images, one direction a code space",
     "retrieve": "the nearest images in one code space",
     "evaluate": "scores on held-out images: transfer, leakage, reconstruction",

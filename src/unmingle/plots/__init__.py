@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from unmingle.plots.codes import ellipses, informative_dimensions, scatter
 from unmingle.plots.figures import content_statistics, curves, read_metrics
 from unmingle.plots.grid import interpolation_grid, save_png, swap_grid, tile
+from unmingle.plots.points import draw_points
 
 __all__ = [
     "content_statistics",
     "curves",
+    "draw_points",
+    "ellipses",
+    "informative_dimensions",
     "interpolation_grid",
     "read_metrics",
     "save_png",
+    "scatter",
     "swap_grid",
     "tile",
 ]
