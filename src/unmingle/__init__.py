@@ -21,22 +21,46 @@ from .errors import (
 if TYPE_CHECKING:
     from .data import FactorDataset, load_data
     from .evaluation import Scores, evaluate
-    from .methods import LORD, METHODS, CodeSpace, Method, load
+    from .methods import (
+        DIPVAE,
+        LORD,
+        METHODS,
+        VAE,
+        AnnealedVAE,
+        BetaTCVAE,
+        BetaVAE,
+        CodeSpace,
+        FactorVAE,
+        Method,
+        ReferenceVAE,
+        SymmetricReferenceVAE,
+        SymmetricVAE,
+        load,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DIPVAE",
     "LORD",
     "METHODS",
+    "VAE",
+    "AnnealedVAE",
+    "BetaTCVAE",
+    "BetaVAE",
     "CodeSpace",
     "ConfigError",
     "DataError",
     "DivergedError",
     "FactorDataset",
+    "FactorVAE",
     "Method",
     "MissingExtraError",
+    "ReferenceVAE",
     "RunError",
     "Scores",
+    "SymmetricReferenceVAE",
+    "SymmetricVAE",
     "UnmingleError",
     "__version__",
     "evaluate",
@@ -49,10 +73,19 @@ _HOMES = {
     "load_data": "data",
     "Scores": "evaluation",
     "evaluate": "evaluation",
+    "DIPVAE": "methods",
     "LORD": "methods",
     "METHODS": "methods",
+    "VAE": "methods",
+    "AnnealedVAE": "methods",
+    "BetaTCVAE": "methods",
+    "BetaVAE": "methods",
     "CodeSpace": "methods",
+    "FactorVAE": "methods",
     "Method": "methods",
+    "ReferenceVAE": "methods",
+    "SymmetricReferenceVAE": "methods",
+    "SymmetricVAE": "methods",
     "load": "methods",
 }
 
