@@ -74,9 +74,7 @@ ROWS = {
         stages=("latent", "amortisation"),
         other=("alpha", 3.5),
     ),
-    "reference-vae": Row(
-        {**REFERENCE}, stages=("reference",), other=("scale", 0.5), vectors=True
-    ),
+    "reference-vae": Row({**REFERENCE}, stages=("reference",), other=("scale", 0.5), vectors=True),
     "symmetric-reference-vae": Row(
         {**REFERENCE, **DISCRIMINATOR},
         stages=("symmetric",),

@@ -23,6 +23,7 @@ VERBS = {
     "grid": "a picture of swaps: rows keep one code, columns another",
     "encode": "write the codes of images to an .npz",
     "interpolate": "a grid between two images, one direction a code space",
+    "traverse": "what each direction of a code does, as a picture or an animation",
     "retrieve": "the nearest images in one code space",
     "evaluate": "scores on held-out images: transfer, leakage, reconstruction",
     "data": "describe a data set, or convert it to .npz",

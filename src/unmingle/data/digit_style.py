@@ -31,7 +31,7 @@ def load(
     *,
     part: str = "train",
     copies: int = 2,
-    source: str = "auto",
+    digits: str = "auto",
     folder: str | os.PathLike[str] | None = None,
 ) -> FactorDataset:
     """Outlines of digits, plain and with style.
@@ -47,7 +47,7 @@ def load(
         seed: of the split of the digits, of the styles, and of the random rows.
         part: "train", "probe" or "test".
         copies: styles of each digit.
-        source, folder: where the digits come from, as `unmingle.data.mnist.read_digits`.
+        digits, folder: where the digits come from, as `unmingle.data.mnist.read_digits`.
 
     Returns:
         images uint8 [N, H, W, 3] on black; factors `digit` (10) and `set` (reference, pool);
@@ -55,7 +55,7 @@ def load(
         the plain ones; else they sum to 1) and `scale` (0.5 to 1).
 
     Raises:
-        ConfigError: an unknown part or source, fewer copies than 1.
+        ConfigError: an unknown part or origin of digits, fewer copies than 1.
         DataError: wrong `size` or `rows`, or digits that cannot be read.
     """
     height, width = image_size(size)
@@ -63,8 +63,8 @@ def load(
         raise ConfigError(f"part={part!r}: {nearest(part, PARTS).strip()}")
     if copies < 1:
         raise ConfigError(f"copies={copies}: at least 1")
-    digits = read_digits(source, folder)
-    digit, styled = _plan(digits, part, copies, seed)
+    found = read_digits(digits, folder)
+    digit, styled = _plan(found, part, copies, seed)
     style = _styles(styled, np.random.default_rng([seed, PARTS.index(part)]))
     chosen = pick_rows(rows, len(digit), seed)
     digit, styled = digit[chosen], styled[chosen]
@@ -73,15 +73,15 @@ def load(
     for start in range(0, len(chosen), _BLOCK):
         block = slice(start, start + _BLOCK)
         amounts = {name: values[block] for name, values in style.items()}
-        images[block], reached = _draw(digits.images[digit[block]], (height, width), amounts)
+        images[block], reached = _draw(found.images[digit[block]], (height, width), amounts)
         style["scale"][block] = reached
     return FactorDataset(
         images=images,
-        factors={"digit": digits.labels[digit], "set": styled.astype(np.int64)},
+        factors={"digit": found.labels[digit], "set": styled.astype(np.int64)},
         value_names={"digit": tuple(map(str, range(10))), "set": SETS},
         continuous=style,
         ids=chosen,
-        name=f"digit-style {part} ({digits.source})",
+        name=f"digit-style {part} ({found.origin})",
     )
 
 
@@ -104,9 +104,7 @@ def _plan(
     return digit, np.arange(len(digit)) >= len(plain)
 
 
-def _styles(
-    styled: NDArray[np.bool_], rng: np.random.Generator
-) -> dict[str, NDArray[np.float32]]:
+def _styles(styled: NDArray[np.bool_], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
     """Width, colour and scale of every row; plain rows have 1 of each."""
     count = len(styled)
     drawn = {"width": rng.integers(1, 11, count).astype(np.float64)}
@@ -133,7 +131,8 @@ def _draw(
             for one in digits
         ]
     )
-    outlines = large - minimum_filter(large, (1, 3, 3))  # what erosion by a pixel takes away
+    strokes = np.where(large > 127, np.uint8(255), np.uint8(0))
+    outlines = strokes - minimum_filter(strokes, (1, 3, 3))  # what erosion by a pixel takes away
     for pixels in np.unique(style["width"]).astype(int):
         here = style["width"] == pixels
         outlines[here] = maximum_filter(outlines[here], (1, pixels, pixels))

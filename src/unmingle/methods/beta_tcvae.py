@@ -59,7 +59,7 @@ class BetaTCVAE(VAE):
             latent.code,
             (latent.mean, latent.log_variance),
             whole,
-            self.facts["rows"],
+            self.rows,
             estimator=self.config.estimator,
             start=rank() * len(x),
         )

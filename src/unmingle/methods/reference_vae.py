@@ -134,6 +134,7 @@ class ReferenceVAE(VariationalMethod):
         """See `Method.build`: two encoders, the generator, the reference code."""
         config, widths = self.config, self.config.widths or ()
         both = config.target_dim + config.common_dim
+        self.rows = int(facts["rows"])
         return nn.ModuleDict(
             {
                 "scaling": Scaling(shape),
@@ -167,9 +168,7 @@ class ReferenceVAE(VariationalMethod):
     def encode_items(self, items: Tensor) -> dict[str, Tensor]:
         """The means of q(e|x) and q(z|x)."""
         seen = self.part("scaling")(items)
-        return {
-            space: self.infer(f"{space}_encoder", seen)[0] for space in ("target", "common")
-        }
+        return {space: self.infer(f"{space}_encoder", seen)[0] for space in ("target", "common")}
 
     def decode_codes(self, codes: dict[str, Tensor]) -> Tensor:
         """G(z, e)."""
@@ -192,11 +191,8 @@ class ReferenceVAE(VariationalMethod):
         Returns:
             uint8 [N, H, W, C], or float32 [N, D].
         """
-        return self.decode(
-            {"target": self.reference_code, "common": self.encode(items)["common"]}
-        )
+        return self.decode({"target": self.reference_code, "common": self.encode(items)["common"]})
 
-    @torch.no_grad()
     def synthesise(self, items: Any, count: int, seed: int = 0) -> NDArray[Any]:
         """Conditional synthesis (5.4): the items with new target factors, e drawn from N(0, I).
 
@@ -209,7 +205,7 @@ class ReferenceVAE(VariationalMethod):
             uint8 [N, count, H, W, C], or float32 [N, count, D].
         """
         common = self.encode(items)["common"]
-        target = self._noise(count, self.config.target_dim, seed).cpu().numpy()
+        target = self._noise(count, self.config.target_dim, seed)
         made = self.decode(
             {
                 "common": np.repeat(common, count, axis=0),

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from unmingle.data import FactorDataset
+from unmingle.errors import ConfigError
 from unmingle.losses.variational import (
     gaussian_nll,
     laplace_nll,
@@ -78,6 +79,9 @@ def check_adversarial(config: Any) -> None:
     check_range(config, ("adversarial", "code_weight"))
     check_range(config, ("zeroed",), high=1)
     check_range(config, ("discriminator_hidden", "discriminator_lr"), open_low=True)
+    widths = config.discriminator_widths
+    if len(widths) < 2 or min(widths) < 1:
+        raise ConfigError("--discriminator-widths needs two or more positive numbers")
 
 
 def keep_inputs(x: View, count: int, zeroed: float) -> Tensor:

@@ -115,6 +115,8 @@ class VariationalMethod(Method):
     """What all methods with these encoders and generators share."""
 
     config: NetworkConfig
+    rows: int
+    """Size of the training set."""
 
     def part(self, name: str) -> Any:
         """A part of the network."""
@@ -135,9 +137,12 @@ class VariationalMethod(Method):
         schedule = Cosine(self.config.final_lr or 0.0) * Ramp(steps=_WARM_UP)
         return Group(params, lr or self.config.lr or 0.0, schedule, BETAS, name=names[0])
 
-    def _noise(self, count: int, dim: int, seed: int) -> Tensor:
-        noise = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
-        return noise.to(self._device())
+    def _noise(self, count: int, dim: int, seed: int) -> NDArray[np.float32]:
+        """Codes drawn from the prior, [count, dim]."""
+        drawn: NDArray[np.float32] = torch.randn(
+            count, dim, generator=torch.Generator().manual_seed(seed)
+        ).numpy()
+        return drawn
 
 
 class VAE(VariationalMethod):
@@ -159,6 +164,7 @@ class VAE(VariationalMethod):
     def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
         """See `Method.build`: encoder and generator."""
         config, widths = self.config, self.config.widths or ()
+        self.rows = int(facts["rows"])
         return nn.ModuleDict(
             {
                 "scaling": Scaling(shape),
@@ -203,7 +209,6 @@ class VAE(VariationalMethod):
         items: Tensor = self.part("scaling").inverse(self.part("generator")(codes["latent"]))
         return items
 
-    @torch.no_grad()
     def sample(self, count: int, seed: int = 0) -> NDArray[Any]:
         """New items, decoded from codes drawn from the prior.
 
@@ -211,7 +216,7 @@ class VAE(VariationalMethod):
             uint8 [count, H, W, C], or float32 [count, D].
         """
         self._require_trained()
-        return self.decode({"latent": self._noise(count, self.config.latent_dim, seed).cpu()})
+        return self.decode({"latent": self._noise(count, self.config.latent_dim, seed)})
 
     def _preview(self) -> Images:
         """Rows of training images, each with its reconstructions below; last a row of samples."""

@@ -38,9 +38,7 @@ class JointDiscriminator(nn.Module):
         """How many inputs there are: the item and each code."""
         return 1 + len(self.codes)
 
-    def forward(
-        self, items: Tensor, codes: Sequence[Tensor], keep: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, items: Tensor, codes: Sequence[Tensor], keep: Tensor | None = None) -> Tensor:
         """Numbers float32 [B].
 
         Args:

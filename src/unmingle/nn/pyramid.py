@@ -224,13 +224,14 @@ class Scaling(nn.Module):
         """Take the mean and the standard deviation of vectors [N, D]; images stay as they are."""
         if items.ndim != 2:
             return
-        count, sums, squares = 0, 0.0, 0.0
+        count = 0
+        sums = squares = torch.zeros(items.shape[1], dtype=torch.float64)
         for start in range(0, len(items), 65536):
             block = torch.as_tensor(items[start : start + 65536]).double()
             count += len(block)
             sums, squares = sums + block.sum(0), squares + block.square().sum(0)
-        mean = torch.as_tensor(sums / count)
-        variance = (torch.as_tensor(squares / count) - mean.square()).clamp_min(0)
+        mean = sums / count
+        variance = (squares / count - mean.square()).clamp_min(0)
         self.mean.copy_(mean)
         self.scale.copy_(variance.sqrt().clamp_min(1e-6 * float(variance.max()) ** 0.5 + 1e-12))
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from unmingle.plots.figures import content_statistics, curves, read_metrics
 from unmingle.plots.grid import interpolation_grid, save_png, swap_grid, tile
+from unmingle.plots.traverse import Direction, Traversal, save_gif
 
 __all__ = [
+    "Direction",
+    "Traversal",
     "content_statistics",
     "curves",
     "interpolation_grid",
     "read_metrics",
+    "save_gif",
     "save_png",
     "swap_grid",
     "tile",
