@@ -25,7 +25,7 @@ from unmingle.plots.grid import Image, tile
 
 Array = npt.NDArray[Any]
 
-_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # quantiles at which a direction's effect is measured
+_LEVELS = (0.1, 0.5, 0.9)  # quantiles at which a direction's effect is measured
 _REACH = (0.02, 0.98)  # quantiles between which it is moved
 
 
@@ -76,7 +76,7 @@ class Traversal:
         *,
         space: str | None = None,
         axes: str = "dimensions",
-        bases: int = 8,
+        bases: int = 6,
         steps: int = 9,
     ) -> None:
         if axes not in ("dimensions", "principal"):
