@@ -9,9 +9,9 @@ import gzip
 import hashlib
 import importlib.util
 import os
-import urllib.error
 import urllib.request
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -145,7 +145,7 @@ def _read_idx(file: Path, name: str) -> NDArray[Any]:
             raise ValueError("it does not begin like one")
         sides = np.frombuffer(content, ">i4", rank, offset=4).tolist()
         return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(sides)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise DataError(f"{file} is no whole IDX file ({error})") from error
 
 
@@ -156,13 +156,19 @@ def _fetch(file: Path, digest: str) -> None:
         part = file.with_suffix(".part")
         try:
             urllib.request.urlretrieve(_URL + file.name, part)
+            _check_hash(part, digest)
             part.replace(file)
-        except (urllib.error.URLError, OSError) as error:
-            part.unlink(missing_ok=True)
+        except OSError as error:
             raise DataError(
                 f"{file.name} could not be downloaded from {_URL} ({error}); put MNIST's IDX files "
                 f"into {file.parent} and use digits='idx'"
             ) from error
+        finally:
+            part.unlink(missing_ok=True)
+    _check_hash(file, digest)
+
+
+def _check_hash(file: Path, digest: str) -> None:
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if found != digest:
         raise DataError(f"{file}: its SHA-256 is {found[:12]}…, not {digest[:12]}…; remove it")
