@@ -52,7 +52,7 @@ def q(network, part, seen):
     return Normal(mean, (log_variance / 2).exp())
 
 
-def nll(made, seen, scale=0.01):
+def nll(made, seen, scale=0.1):
     return -Laplace(made, scale).log_prob(seen).sum((1, 2, 3)).mean()
 
 

@@ -301,7 +301,7 @@ class Reference(Stage):
         """-E log p(x|z,e) of the pool - E log p(x|z,e^r) of the reference set."""
         made = self.generate(found.common.code, found.target.code)
         # The mean over both sets; twice it is the sum of the two means, as the sets are equal.
-        return 2 * laplace_nll(made, found.items, self.config.scale)
+        return 2 * laplace_nll(made, found.items, self.config.scale or 1.0)
 
     def step(self, batch: Batch, progress: Progress) -> StepResult:
         found = self.infer(batch)

@@ -141,7 +141,7 @@ class Symmetric(Variational):
         keep = keep_inputs(x, d.inputs, config.zeroed)
         in_q, in_p = d(seen, [z], keep), d(made, [drawn], keep)
         divergence = symmetric_divergence(in_q, in_p)
-        rebuilt = laplace_nll(generator(z), seen, config.scale)
+        rebuilt = laplace_nll(generator(z), seen, config.scale or 1.0)
         codes = gaussian_nll(drawn, *method.infer("encoder", made))
         loss = rebuilt + config.code_weight * codes + config.adversarial * divergence
         return StepResult(

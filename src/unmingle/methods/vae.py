@@ -49,7 +49,7 @@ class NetworkConfig:
 
     preset: Literal["laptop", "paper"] = "laptop"
     """laptop: compact networks, minutes on two cores. paper: the published sizes and rates."""
-    scale: float = 0.01
+    scale: float | None = None
     """Scale lambda of the Laplace likelihood, for images in [-1, 1]; smaller rebuilds better and
     regularises less."""
     batch: int | None = None
@@ -66,12 +66,14 @@ class NetworkConfig:
         """The values of the settings that are None, by preset."""
         return {
             "paper": {
+                "scale": 0.01,
                 "batch": 36,
                 "widths": (32, 64, 128, 256, 256),
                 "lr": 1e-4,
                 "final_lr": 1.0,
             },
             "laptop": {
+                "scale": 0.1,
                 "batch": 64,
                 "widths": (16, 32, 64, 96, 128),
                 "lr": 1e-3,
@@ -249,7 +251,7 @@ class Variational(Stage):
         x, method = batch["x"], self.method
         seen = method.part("scaling")(x.images)
         latent = method.draw("encoder", seen, x.randn(self.config.latent_dim))
-        rebuilt = laplace_nll(method.part("generator")(latent.code), seen, self.config.scale)
+        rebuilt = laplace_nll(method.part("generator")(latent.code), seen, self.config.scale or 1.0)
         penalty, logs = method.penalty(latent, x, progress)
         losses = {"model": rebuilt + penalty, **self.more_losses(latent, x)}
         return StepResult(losses, {"reconstruction": rebuilt.detach(), **logs})
