@@ -77,18 +77,16 @@ class CodeTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             raise ConfigError("CodeTransformer needs method=, to train one, or run=, to use one")
         if self.run is not None:
             self.model_ = load(self.run)
-            items = None if isinstance(X, FactorDataset) else self._items(X)
         else:
             if self.method not in METHODS:
                 raise ConfigError(f"no method {self.method!r}.{nearest(str(self.method), METHODS)}")
             data = X if isinstance(X, FactorDataset) else self._data(X, y)
-            items = data.items
             model = METHODS[str(self.method)](**dict(self.settings or {}))
             self.model_ = model.fit(
                 data, budget=self.budget, seed=self.seed, device=self.device, quiet=True
             )
         self._chosen()
-        if items is not None and np.ndim(X) == 2:
+        if not isinstance(X, FactorDataset) and np.ndim(X) == 2:
             self.n_features_in_ = int(np.shape(X)[1])
         return self
 

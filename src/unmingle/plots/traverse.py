@@ -106,7 +106,8 @@ class Traversal:
     ) -> Direction:
         along = self.encoded.codes[space] @ vector
         levels = np.quantile(along, _LEVELS).astype(np.float32)
-        values = np.linspace(*np.quantile(along, _REACH), steps, dtype=np.float32)
+        low, high = (float(value) for value in np.quantile(along, _REACH))
+        values = np.linspace(low, high, steps, dtype=np.float32)
         explained = 0.0
         if np.ptp(along) > 0:
             made = self._moved(self._bases, space, vector, levels).astype(np.float32)
@@ -192,7 +193,10 @@ def save_gif(
         raise DataError("an animation needs at least one picture")
     # One palette for all, or colours would flicker.
     palette = Pillow.fromarray(np.concatenate(list(frames))).quantize(256)
-    pictures = [Pillow.fromarray(frame).quantize(palette=palette, dither=0) for frame in frames]
+    pictures = [
+        Pillow.fromarray(frame).quantize(palette=palette, dither=Pillow.Dither.NONE)
+        for frame in frames
+    ]
     buffer = io.BytesIO()
     pictures[0].save(
         buffer, "GIF", save_all=True, append_images=pictures[1:], loop=0,
