@@ -50,6 +50,14 @@ class Row:
     vectors: bool = False  # whether it learns from vectors too
 
 
+DISCRIMINATOR = {"discriminator_widths": (4, 8, 8), "discriminator_hidden": 6}
+REFERENCE = {
+    "reference": "kind=1",
+    "target_dim": 6,
+    "common_dim": 5,
+    "widths": (4, 8, 8),
+    "batch": 4,
+}
 ROWS = {
     "lord": Row(
         {
@@ -101,6 +109,30 @@ ROWS = {
         other=("adversarial_weight", 0.7),
         vectors=True,
     ),
+    "reference-vae": Row({**REFERENCE}, stages=("reference",), other=("scale", 0.5), vectors=True),
+    "symmetric-reference-vae": Row(
+        {**REFERENCE, **DISCRIMINATOR},
+        stages=("symmetric",),
+        other=("adversarial", 0.5),
+        vectors=True,
+    ),
+    **{
+        name: Row(
+            {"latent_dim": 6, "widths": (4, 8, 8), "batch": 8, **more},
+            stages=("symmetric" if name == "symmetric-vae" else "variational",),
+            other=("scale", 0.5),
+            vectors=True,
+        )
+        for name, more in {
+            "vae": {},
+            "beta-vae": {},
+            "dip-vae": {},
+            "factor-vae": {"discriminator_width": 8},
+            "beta-tcvae": {},
+            "annealed-vae": {},
+            "symmetric-vae": DISCRIMINATOR,
+        }.items()
+    },
 }
 
 every_method = pytest.mark.parametrize("name", list(METHODS))
@@ -171,12 +203,13 @@ def test_the_register_holds_the_methods_by_their_names(name):
 @every_method
 def test_every_setting_has_a_docstring_and_is_in_the_docs(name):
     config = METHODS[name].Config
-    body = ast.parse(textwrap.dedent(inspect.getsource(config))).body[0].body
     documented = set()
-    for statement, following in pairwise(body):
-        if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
-            assert isinstance(following.value.value, str) and following.value.value.strip()
-            documented.add(statement.target.id)
+    for kind in config.__mro__[:-1]:
+        body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body
+        for statement, following in pairwise(body):
+            if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
+                assert isinstance(following.value.value, str) and following.value.value.strip()
+                documented.add(statement.target.id)
     fields = {field.name for field in dataclasses.fields(config)}
     assert fields - documented == set()
     page = ROOT / "docs" / f"{name}.md"
@@ -268,6 +301,8 @@ def test_recombining_is_decoding_codes_of_different_images(name, trained):
     swapped = model.recombine(sources)
     assert np.array_equal(swapped, model.decode(codes))
     assert swapped.shape == (4, *model.data_shape) and swapped.dtype == np.uint8
+    if len(spaces) == 1:
+        return
     # A single image goes with all of the others.
     one = model.recombine({**sources, spaces[0]: images[:1]})
     assert np.array_equal(one[0], swapped[0])
@@ -630,6 +665,8 @@ def test_wrong_codes_are_refused(name, trained):
             changed = {**codes, space: wrong}
             refused(lambda c=changed: model.decode(c), space, kind=um.DataError)
         changed = {**codes, space: codes[space][:2]}
+        if not others:
+            continue
         refused(lambda c=changed: model.decode(c), "2", "3", kind=um.DataError)
 
 

@@ -24,6 +24,7 @@ VERBS = {
     "encode": "write the codes of images to an .npz",
     "sample": "draw codes, all or some, and decode them",
     "interpolate": "a grid between two images, one direction a code space",
+    "traverse": "what each direction of a code does, as a picture or an animation",
     "retrieve": "the nearest images in one code space",
     "evaluate": "scores on held-out images: transfer, leakage, reconstruction",
     "data": "describe a data set, or convert it to .npz",

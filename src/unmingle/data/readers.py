@@ -37,8 +37,8 @@ def load_data(
 
     `source` is one of
 
-    - the name of a catalogue entry ("shapes3d", "digits"); `options` go to it (`rows=5000`,
-      `seed=0`). A folder of the same name is meant by "./digits";
+    - the name of a catalogue entry ("shapes3d", "digits", "digit-style"); `options` go to it
+      (`rows=5000`, `seed=0`). A folder of the same name is meant by "./digits";
     - a folder of images in class folders (png, jpg, jpeg, webp, bmp, pgm). The folder's name is the
       factor "class"; nested folders are the factors "level1", "level2", … or as `factors`
       names them. EXIF orientation is honoured, 16 bits become 8, palettes become RGB, and all

@@ -12,6 +12,7 @@ from unmingle.evaluation.held_out import evaluate
 from unmingle.evaluation.image_metrics import mse, ssim
 from unmingle.evaluation.model import Encoded
 from unmingle.evaluation.probes import ProbeResult, cross_probe, probe
+from unmingle.evaluation.regression import CodeMeasures, RegressionResult, measure_codes, regress
 from unmingle.evaluation.retrieval import nearest, retrieval_precision
 from unmingle.evaluation.scores import Scores
 from unmingle.evaluation.transfer import (
@@ -25,18 +26,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STLPIPS",
+    "CodeMeasures",
     "Encoded",
     "Estimate",
     "ProbeResult",
+    "RegressionResult",
     "Scores",
     "cross_probe",
     "evaluate",
     "image_distances",
+    "measure_codes",
     "measure_reconstruction",
     "measure_transfer",
     "mse",
     "nearest",
     "probe",
+    "regress",
     "retrieval_precision",
     "ssim",
 ]

@@ -1,5 +1,6 @@
 """The methods, one file a paper. `METHODS` is the register that the command line reads."""
 
+from .annealed_vae import AnnealedVAE
 from .base import CodeSpace, Method, load
 from .disunknown import DisUnknown
 from .lord import LORD
@@ -11,3 +12,44 @@ __all__ = ["LORD", "METHODS", "CodeSpace", "Method", "RobustDisentangling", "loa
 METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (LORD, DisUnknown)}
 
 __all__ = ["LORD", "METHODS", "CodeSpace", "DisUnknown", "Method", "load"]
+from .beta_tcvae import BetaTCVAE
+from .beta_vae import BetaVAE
+from .dip_vae import DIPVAE
+from .factor_vae import FactorVAE
+from .lord import LORD
+from .reference_vae import ReferenceVAE, SymmetricReferenceVAE
+from .symmetric_vae import SymmetricVAE
+from .vae import VAE
+
+METHODS: dict[str, type[Method]] = {
+    kind.name: kind
+    for kind in (
+        LORD,
+        ReferenceVAE,
+        SymmetricReferenceVAE,
+        VAE,
+        BetaVAE,
+        DIPVAE,
+        FactorVAE,
+        BetaTCVAE,
+        AnnealedVAE,
+        SymmetricVAE,
+    )
+}
+
+__all__ = [
+    "DIPVAE",
+    "LORD",
+    "METHODS",
+    "VAE",
+    "AnnealedVAE",
+    "BetaTCVAE",
+    "BetaVAE",
+    "CodeSpace",
+    "FactorVAE",
+    "Method",
+    "ReferenceVAE",
+    "SymmetricReferenceVAE",
+    "SymmetricVAE",
+    "load",
+]

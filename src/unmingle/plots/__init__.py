@@ -6,8 +6,11 @@ from unmingle.plots.codes import ellipses, informative_dimensions, scatter
 from unmingle.plots.figures import content_statistics, curves, read_metrics
 from unmingle.plots.grid import interpolation_grid, save_png, swap_grid, tile
 from unmingle.plots.points import draw_points
+from unmingle.plots.traverse import Direction, Traversal, save_gif
 
 __all__ = [
+    "Direction",
+    "Traversal",
     "content_statistics",
     "curves",
     "draw_points",
@@ -15,6 +18,7 @@ __all__ = [
     "informative_dimensions",
     "interpolation_grid",
     "read_metrics",
+    "save_gif",
     "save_png",
     "scatter",
     "swap_grid",
