@@ -21,7 +21,7 @@ from .errors import (
 if TYPE_CHECKING:
     from .data import FactorDataset, load_data
     from .evaluation import Scores, evaluate
-    from .methods import LORD, METHODS, CodeSpace, Method, load
+    from .methods import LORD, METHODS, CodeSpace, ContentStyle, Method, load
 
 __version__ = "0.1.0"
 
@@ -30,6 +30,7 @@ __all__ = [
     "METHODS",
     "CodeSpace",
     "ConfigError",
+    "ContentStyle",
     "DataError",
     "DivergedError",
     "FactorDataset",
@@ -49,6 +50,7 @@ _HOMES = {
     "load_data": "data",
     "Scores": "evaluation",
     "evaluate": "evaluation",
+    "ContentStyle": "methods",
     "LORD": "methods",
     "METHODS": "methods",
     "CodeSpace": "methods",
