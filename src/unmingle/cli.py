@@ -24,6 +24,7 @@ VERBS = {
     "encode": "write the codes of images to an .npz",
     "interpolate": "a grid between two images, one direction a code space",
     "retrieve": "the nearest images in one code space",
+    "views": "one image in many views, as a picture or a GIF",
     "evaluate": "scores on held-out images: transfer, leakage, reconstruction",
     "data": "describe a data set, or convert it to .npz",
 }

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unmingle.evaluation.assignment import Assignment, assign, assignment_table, roles_of
 from unmingle.evaluation.bootstrap import Estimate
 from unmingle.evaluation.held_out import evaluate
 from unmingle.evaluation.image_metrics import mse, ssim
+from unmingle.evaluation.known import KnownCodes
 from unmingle.evaluation.model import Encoded
 from unmingle.evaluation.probes import ProbeResult, cross_probe, probe
 from unmingle.evaluation.retrieval import nearest, retrieval_precision
@@ -25,10 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STLPIPS",
+    "Assignment",
     "Encoded",
     "Estimate",
+    "KnownCodes",
     "ProbeResult",
     "Scores",
+    "assign",
+    "assignment_table",
     "cross_probe",
     "evaluate",
     "image_distances",
@@ -38,6 +44,7 @@ __all__ = [
     "nearest",
     "probe",
     "retrieval_precision",
+    "roles_of",
     "ssim",
 ]
 

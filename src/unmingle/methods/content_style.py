@@ -710,7 +710,9 @@ class Encoders(_CSStage):
             for space in self.method.code_spaces
             for p in self.network[f"{space}_encoder"].parameters()
         ]
-        return [Player("model", [Group(encoders, self.config.encoder_lr or 0, self.rate(), _BETAS)])]
+        return [
+            Player("model", [Group(encoders, self.config.encoder_lr or 0, self.rate(), _BETAS)])
+        ]
 
     def step(self, batch: Batch, progress: Progress) -> StepResult:
         x, config = batch["x"], self.config

@@ -58,7 +58,9 @@ class ResNet18(nn.Module):
         for number, outputs in enumerate(widths):
             stride = 1 if number == 0 else 2
             groups.append(
-                nn.Sequential(_BasicBlock(inputs, outputs, stride), _BasicBlock(outputs, outputs, 1))
+                nn.Sequential(
+                    _BasicBlock(inputs, outputs, stride), _BasicBlock(outputs, outputs, 1)
+                )
             )
             inputs = outputs
         self.groups = nn.ModuleList(groups)

@@ -22,6 +22,7 @@ _STATISTICS = 3  # layers, finest first, whose statistics are the style
 _LAYOUT = 3  # the layer that is the layout, counted from the finest: an eighth of the image size
 _CELLS = 4  # of the layout, a side
 _NEIGHBOURS = 30
+_AXES = 12  # principal components of the statistics that similarity is measured along
 _AMONG = 20_000  # rows that neighbours are looked for in
 _FLOOR = 0.1  # of a layer's mean activation: channels that hardly vary are not blown up
 
@@ -51,7 +52,7 @@ def layout_and_statistics(
         net: the network that looks; EfficientNet-Lite0 if None.
 
     Returns:
-        layouts [N, F] and statistics [N, S].
+        layouts [N, F] and the mean statistics [N, S] of images of similar style.
     """
     net = feature_net("efficientnet-lite0") if net is None else net
     layouts, statistics = [], []
@@ -63,8 +64,7 @@ def layout_and_statistics(
                 scales = [float(layer.abs().mean()) for layer in layers]
             statistics.append(_statistics(layers[:_STATISTICS], scales))
             layouts.append(_layout(layers[_LAYOUT], scales[_LAYOUT]).half())
-    styles = Vectors(torch.cat(statistics))
-    return Vectors(_unusual(torch.cat(layouts), styles)), styles
+    return _parted(torch.cat(layouts), torch.cat(statistics))
 
 
 def _statistics(layers: list[Tensor], scales: list[float]) -> Tensor:
@@ -84,17 +84,19 @@ def _layout(layer: Tensor, scale: float) -> Tensor:
     return F.adaptive_avg_pool2d(normal, (cells[0], cells[1])).flatten(1)
 
 
-def _unusual(layouts: Tensor, styles: Vectors) -> Tensor:
-    """Layouts [N, F] less their mean over the images of the most similar style."""
+def _parted(layouts: Tensor, statistics: Tensor) -> tuple[Vectors, Vectors]:
+    """Layouts [N, F] less their mean over the images of the most similar statistics [N, S].
+
+    And these images' mean statistics: what they have in common is the style, not the layout.
+    """
     count = len(layouts)
-    near = styles.components(12, 12, 1.0) if count > 1 else layouts
+    near = Vectors(statistics).components(_AXES, _AXES, 1.0)
     rows = torch.arange(0, count, -(-count // _AMONG))
-    base = near[rows]
-    neighbours = min(_NEIGHBOURS, len(rows))
-    result = torch.empty_like(layouts)
+    base, neighbours = near[rows], min(_NEIGHBOURS, len(rows))
+    unusual, usual = torch.empty_like(layouts), torch.empty_like(statistics)
     for start in range(0, count, _BLOCK):
         block = slice(start, start + _BLOCK)
-        found = torch.cdist(near[block], base).topk(neighbours, largest=False).indices
-        usual = layouts[rows[found]].float().mean(1)
-        result[block] = layouts[block] - usual.half()
-    return result
+        found = rows[torch.cdist(near[block], base).topk(neighbours, largest=False).indices]
+        unusual[block] = layouts[block] - layouts[found].float().mean(1).half()
+        usual[block] = statistics[found].mean(1)
+    return Vectors(unusual), Vectors(usual)
