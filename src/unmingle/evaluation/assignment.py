@@ -27,6 +27,7 @@ Array = npt.NDArray[Any]
 
 _SIDE = 16  # pixels that the judge sees a side
 _AXES = 64  # principal components of them
+_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class _Seen:
 def _assign(
     encoded: Encoded, seen: _Seen, factor: str, values: Array, swaps: int, seed: int
 ) -> Assignment:
-    folds = min(5, len(values))
+    folds = min(_FOLDS, len(values))
     judge = cross_probe(seen.true, values, folds, seed=seed)
     tells = {
         space: cross_probe(codes, values, folds, seed=seed)

@@ -23,6 +23,7 @@ from unmingle.nn.fusion import FusionGenerator
 from unmingle.nn.latent import LatentTable
 from unmingle.nn.resnet import MemoryBank, ResNet18
 from unmingle.nn.starts import layout_and_statistics
+from unmingle.training.distributed import broadcast_state
 from unmingle.training.images import ImageSource
 from unmingle.training.schedules import Cosine, Linear, Ramp, Schedule
 from unmingle.training.stage import (
@@ -42,6 +43,8 @@ from .settings import check_range, check_types, flag, use_preset
 
 _BETAS = (0.9, 0.999)
 _EMBEDDING = 128  # of instance discrimination (Wu et al. 2018)
+_START_COMPONENTS = 12  # few: what distinguishes many images, not each one's details
+_STYLE_NORM = 8.0  # of a style code at the start; the noise on 256 entries has norm 16
 _POSITIVE = (
     "content_dim style_dim domain_dim batch head_width encoder_stride discriminator_stem "
     "negatives temperature swapped generator_lr code_lr encoder_lr discriminator_lr final_lr"
@@ -569,9 +572,10 @@ class Codings(_CSStage):
         assert config.content_capacity
         norm = max(config.content_capacity) ** 0.5
         starts = {
-            "content": layout.components(_CONTENT_COMPONENTS, config.content_dim, norm),
-            "style": statistics.components(_STYLE_COMPONENTS, config.style_dim, _STYLE_NORM),
+            "content": layout.components(_START_COMPONENTS, config.content_dim, norm),
+            "style": statistics.components(_START_COMPONENTS, config.style_dim, _STYLE_NORM),
         }
+        broadcast_state(list(starts.values()))  # the turn in them was drawn by each process
         rows = torch.arange(len(self.data), device=self.device)
         for space, codes in starts.items():
             table = self.network[space]
@@ -738,8 +742,3 @@ class Encoders(_CSStage):
             swapped = {**codes, "content": others}
             images = self.method.generate(swapped, clean=True)
         return self._errors(images, swapped)
-
-
-_CONTENT_COMPONENTS = 12
-_STYLE_COMPONENTS = 12
-_STYLE_NORM = 4.0
