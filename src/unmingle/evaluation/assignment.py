@@ -120,7 +120,7 @@ class _Seen:
         self.true = self(items)
 
     def __call__(self, items: Array) -> Array:
-        return (self._flat(items) - self.mean) @ self.axes
+        return np.asarray((self._flat(items) - self.mean) @ self.axes)
 
     @staticmethod
     def _flat(items: Array) -> Array:
@@ -151,8 +151,8 @@ def _assign(
         made = encoded.combine({other: i if other == space else j for other in encoded.spaces})
         found = probe(seen.true, values, seen(made), values[i], seed=seed)
         decides[space] = Estimate(found.accuracy, found.low, found.high)
-    space, why = _verdict(factor, decides, tells, judge)
-    return Assignment(factor, space, decides, tells, judge, why)
+    ahead, why = _verdict(factor, decides, tells, judge)
+    return Assignment(factor, ahead, decides, tells, judge, why)
 
 
 def _verdict(

@@ -49,10 +49,12 @@ class KnownCodes:
             DataError: an item is not among the known ones.
         """
         items = getattr(items, "items", items)
-        found = [self._rows.get(_key(items[row])) for row in range(len(items))]
-        missing = [number for number, row in enumerate(found) if row is None]
-        if missing:
-            raise DataError(f"item {missing[0]} is not among the {len(self._rows)} known ones")
+        found = []
+        for number in range(len(items)):
+            row = self._rows.get(_key(items[number]))
+            if row is None:
+                raise DataError(f"item {number} is not among the {len(self._rows)} known ones")
+            found.append(row)
         return {space: values[found] for space, values in self.codes.items()}
 
     def decode(self, codes: Mapping[str, Array]) -> Array:

@@ -517,7 +517,7 @@ class _CSStage(Stage):
 
     @property
     def device(self) -> torch.device:
-        return next(self.network.parameters()).device
+        return self.method._device()
 
     def sampler(self, context: Context) -> Sampler:
         return context.rows(self.config.batch)

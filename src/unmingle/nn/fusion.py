@@ -36,7 +36,8 @@ def normalise_codes(codes: Tensor, kind: Normalisation, missing: float = 0.0) ->
     if kind == "instance":
         codes = codes - codes.mean(dim=1, keepdim=True)
     square = codes.square().mean(dim=1, keepdim=True)
-    return codes * torch.rsqrt(square + (missing + _EPS))
+    normal: Tensor = codes * torch.rsqrt(square + (missing + _EPS))
+    return normal
 
 
 class FusionBlock(nn.Module):
@@ -75,7 +76,8 @@ class _Modulation(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         scale, shift = self.affine(code)[..., None, None].chunk(2, dim=1)
-        return x * scale.to(x.dtype) + shift.to(x.dtype)
+        modulated: Tensor = x * scale.to(x.dtype) + shift.to(x.dtype)
+        return modulated
 
 
 class _Unmodulated(nn.Module):
