@@ -57,6 +57,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "discrimination_weight": 1.0,
         "content_capacity": (2.0, 5.0),
+        "content_gamma": 1.0,
         "style_capacity": (0.0, 0.0),
         "style_gamma": 0.0,
         "capacity_steps": 140_000,
@@ -82,7 +83,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
     },
     "laptop": {
         "discrimination_weight": 0.0,
-        "content_capacity": (20.0, 60.0),
+        "content_capacity": (40.0, 60.0),
+        "content_gamma": 2e-3,
         "style_capacity": (0.0, 0.0),
         "style_gamma": 1e-3,
         "capacity_steps": 0,
@@ -144,7 +146,7 @@ class ContentStyleConfig:
     """Weight w_IB of the information bottleneck; 0 leaves it out."""
     discrimination_weight: float | None = None
     """Weight w_ID of instance discrimination; 0 leaves it out."""
-    content_gamma: float = 1.0
+    content_gamma: float | None = None
     """Weight gamma_c of the content in the bottleneck (Eq. 8)."""
     style_gamma: float | None = None
     """Weight gamma_s of the style in the bottleneck."""
