@@ -133,6 +133,24 @@ ROWS = {
             "symmetric-vae": DISCRIMINATOR,
         }.items()
     },
+    "content-style": Row(
+        {
+            "content_dim": 6,
+            "style_dim": 5,
+            "generator_widths": (8, 8, 8),
+            "head_width": 4,
+            "encoder_widths": (4, 8, 8),
+            "discriminator_widths": (4, 4, 8, 8),
+            "discrimination_weight": 1.0,
+            "instances": 0.25,
+            "second_stage": 0.25,
+            "perceptual": "none",
+            "start": "uniform",
+            "batch": 8,
+        },
+        stages=("instances", "latent", "encoders"),
+        other=("style_gamma", 0.25),
+    ),
 }
 
 every_method = pytest.mark.parametrize("name", list(METHODS))

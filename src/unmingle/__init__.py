@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         SymmetricVAE,
         load,
     )
+    from .methods import LORD, METHODS, CodeSpace, ContentStyle, Method, load
 
 __version__ = "0.1.0"
 
@@ -52,6 +53,7 @@ __all__ = [
     "BetaVAE",
     "CodeSpace",
     "ConfigError",
+    "ContentStyle",
     "DataError",
     "DisUnknown",
     "DivergedError",
@@ -79,6 +81,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "DisUnknown": "methods",
     "DIPVAE": "methods",
+    "ContentStyle": "methods",
     "LORD": "methods",
     "RobustDisentangling": "methods",
     "METHODS": "methods",

@@ -26,6 +26,7 @@ VERBS = {
     "interpolate": "a grid between two images, one direction a code space",
     "traverse": "what each direction of a code does, as a picture or an animation",
     "retrieve": "the nearest images in one code space",
+    "views": "one image in many views, as a picture or a GIF",
     "evaluate": "scores on held-out images: transfer, leakage, reconstruction",
     "data": "describe a data set, or convert it to .npz",
 }

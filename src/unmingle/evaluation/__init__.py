@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unmingle.evaluation.assignment import Assignment, assign, assignment_table, roles_of
 from unmingle.evaluation.bootstrap import Estimate
 from unmingle.evaluation.held_out import evaluate
 from unmingle.evaluation.image_metrics import mse, ssim
+from unmingle.evaluation.known import KnownCodes
 from unmingle.evaluation.model import Encoded
 from unmingle.evaluation.probes import ProbeResult, cross_probe, probe
 from unmingle.evaluation.regression import CodeMeasures, RegressionResult, measure_codes, regress
@@ -27,11 +29,15 @@ if TYPE_CHECKING:
 __all__ = [
     "STLPIPS",
     "CodeMeasures",
+    "Assignment",
     "Encoded",
     "Estimate",
+    "KnownCodes",
     "ProbeResult",
     "RegressionResult",
     "Scores",
+    "assign",
+    "assignment_table",
     "cross_probe",
     "evaluate",
     "image_distances",
@@ -43,6 +49,7 @@ __all__ = [
     "probe",
     "regress",
     "retrieval_precision",
+    "roles_of",
     "ssim",
 ]
 

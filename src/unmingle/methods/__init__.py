@@ -3,6 +3,7 @@
 from .annealed_vae import AnnealedVAE
 from .base import CodeSpace, Method, load
 from .disunknown import DisUnknown
+from .content_style import ContentStyle
 from .lord import LORD
 from .robust import RobustDisentangling
 
@@ -53,3 +54,6 @@ __all__ = [
     "SymmetricVAE",
     "load",
 ]
+METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (LORD, ContentStyle)}
+
+__all__ = ["LORD", "METHODS", "CodeSpace", "ContentStyle", "Method", "load"]

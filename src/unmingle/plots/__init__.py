@@ -7,6 +7,7 @@ from unmingle.plots.figures import content_statistics, curves, read_metrics
 from unmingle.plots.grid import interpolation_grid, save_png, swap_grid, tile
 from unmingle.plots.points import draw_points
 from unmingle.plots.traverse import Direction, Traversal, save_gif
+from unmingle.plots.views import prepared_codes, save_gif, views
 
 __all__ = [
     "Direction",
@@ -17,10 +18,12 @@ __all__ = [
     "ellipses",
     "informative_dimensions",
     "interpolation_grid",
+    "prepared_codes",
     "read_metrics",
     "save_gif",
     "save_png",
     "scatter",
     "swap_grid",
     "tile",
+    "views",
 ]
