@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
+from unmingle.evaluation.disentanglement.information import mig_by_space
+from unmingle.evaluation.recogniser import fit_recogniser
 
 from unmingle.data import FactorDataset, shapes3d
 from unmingle.data.views import look, project
-from unmingle.evaluation.disentanglement.information import mig_by_space
 from unmingle.evaluation.probes import probe
-from unmingle.evaluation.recogniser import fit_recogniser
 from unmingle.plots import draw_points, ellipses, save_png, scatter, swap_grid, tile
 
 Array = NDArray[Any]

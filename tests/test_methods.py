@@ -92,6 +92,8 @@ ROWS = {
         },
         stages=("disentangling",),
         other=("mu", 0.2),
+        vectors=True,
+    ),
     "disunknown": Row(
         {
             "labelled": ("kind",),

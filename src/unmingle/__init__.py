@@ -21,8 +21,6 @@ from .errors import (
 if TYPE_CHECKING:
     from .data import FactorDataset, load_data
     from .evaluation import Scores, evaluate
-    from .methods import LORD, METHODS, CodeSpace, Method, RobustDisentangling, load
-    from .methods import LORD, METHODS, CodeSpace, DisUnknown, Method, load
     from .methods import (
         DIPVAE,
         LORD,
@@ -32,14 +30,16 @@ if TYPE_CHECKING:
         BetaTCVAE,
         BetaVAE,
         CodeSpace,
+        ContentStyle,
+        DisUnknown,
         FactorVAE,
         Method,
         ReferenceVAE,
+        RobustDisentangling,
         SymmetricReferenceVAE,
         SymmetricVAE,
         load,
     )
-    from .methods import LORD, METHODS, CodeSpace, ContentStyle, Method, load
 
 __version__ = "0.1.0"
 
@@ -61,8 +61,8 @@ __all__ = [
     "FactorVAE",
     "Method",
     "MissingExtraError",
-    "RobustDisentangling",
     "ReferenceVAE",
+    "RobustDisentangling",
     "RunError",
     "Scores",
     "SymmetricReferenceVAE",

@@ -54,8 +54,7 @@ def run(argv: Sequence[str]) -> None:
         raise ConfigError(f"--count {args.count}: at least 1")
     import numpy as np
 
-    from unmingle.plots import save_png, tile
-    from unmingle.plots.views import prepared_codes, save_gif, views
+    from unmingle.plots import prepared_codes, save_gif, save_png, tile, views
 
     model = args.model()
     check_space(model, args.space)

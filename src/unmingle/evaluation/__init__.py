@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STLPIPS",
-    "CodeMeasures",
     "Assignment",
+    "CodeMeasures",
     "Encoded",
     "Estimate",
     "KnownCodes",

@@ -2,23 +2,15 @@
 
 from .annealed_vae import AnnealedVAE
 from .base import CodeSpace, Method, load
-from .disunknown import DisUnknown
-from .content_style import ContentStyle
-from .lord import LORD
-from .robust import RobustDisentangling
-
-METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (LORD, RobustDisentangling)}
-
-__all__ = ["LORD", "METHODS", "CodeSpace", "Method", "RobustDisentangling", "load"]
-METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (LORD, DisUnknown)}
-
-__all__ = ["LORD", "METHODS", "CodeSpace", "DisUnknown", "Method", "load"]
 from .beta_tcvae import BetaTCVAE
 from .beta_vae import BetaVAE
+from .content_style import ContentStyle
 from .dip_vae import DIPVAE
+from .disunknown import DisUnknown
 from .factor_vae import FactorVAE
 from .lord import LORD
 from .reference_vae import ReferenceVAE, SymmetricReferenceVAE
+from .robust import RobustDisentangling
 from .symmetric_vae import SymmetricVAE
 from .vae import VAE
 
@@ -26,6 +18,9 @@ METHODS: dict[str, type[Method]] = {
     kind.name: kind
     for kind in (
         LORD,
+        ContentStyle,
+        DisUnknown,
+        RobustDisentangling,
         ReferenceVAE,
         SymmetricReferenceVAE,
         VAE,
@@ -47,13 +42,13 @@ __all__ = [
     "BetaTCVAE",
     "BetaVAE",
     "CodeSpace",
+    "ContentStyle",
+    "DisUnknown",
     "FactorVAE",
     "Method",
     "ReferenceVAE",
+    "RobustDisentangling",
     "SymmetricReferenceVAE",
     "SymmetricVAE",
     "load",
 ]
-METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (LORD, ContentStyle)}
-
-__all__ = ["LORD", "METHODS", "CodeSpace", "ContentStyle", "Method", "load"]

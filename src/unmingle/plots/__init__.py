@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from unmingle.plots.animation import save_gif
 from unmingle.plots.codes import ellipses, informative_dimensions, scatter
 from unmingle.plots.figures import content_statistics, curves, read_metrics
 from unmingle.plots.grid import interpolation_grid, save_png, swap_grid, tile
 from unmingle.plots.points import draw_points
-from unmingle.plots.traverse import Direction, Traversal, save_gif
-from unmingle.plots.views import prepared_codes, save_gif, views
+from unmingle.plots.traverse import Direction, Traversal
+from unmingle.plots.views import prepared_codes, views
 
 __all__ = [
     "Direction",

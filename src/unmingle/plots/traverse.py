@@ -7,11 +7,7 @@ is needed.
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +16,6 @@ import numpy.typing as npt
 from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation.image_metrics import to_rgb
 from unmingle.evaluation.model import Encoded, Model, decode
-from unmingle.evaluation.output import write_file
 from unmingle.plots.grid import Image, tile
 
 Array = npt.NDArray[Any]
@@ -166,40 +161,3 @@ def _directions(codes: Array, axes: str) -> npt.NDArray[np.float32]:
     variances, vectors = np.linalg.eigh(centred.T @ centred)
     kept = vectors[:, variances > 1e-9 * max(variances[-1], 1e-12)].T[::-1]
     return kept.astype(np.float32)
-
-
-def save_gif(
-    path: str | os.PathLike[str],
-    frames: Sequence[Array],
-    *,
-    seconds: float = 0.12,
-    overwrite: bool = False,
-) -> Path:
-    """Write pictures RGB [H, W, 3] as an animation without end.
-
-    Args:
-        path: where to.
-        frames: at least one.
-        seconds: of each frame.
-        overwrite: whether to replace the file if it exists.
-
-    Raises:
-        RunError: the file exists and `overwrite` is not set.
-        DataError: no frame.
-    """
-    from PIL import Image as Pillow
-
-    if not frames:
-        raise DataError("an animation needs at least one picture")
-    # One palette for all, or colours would flicker.
-    palette = Pillow.fromarray(np.concatenate(list(frames))).quantize(256)
-    pictures = [
-        Pillow.fromarray(frame).quantize(palette=palette, dither=Pillow.Dither.NONE)
-        for frame in frames
-    ]
-    buffer = io.BytesIO()
-    pictures[0].save(
-        buffer, "GIF", save_all=True, append_images=pictures[1:], loop=0,
-        duration=round(1000 * seconds),
-    )  # fmt: skip
-    return write_file(path, buffer.getvalue(), overwrite=overwrite)

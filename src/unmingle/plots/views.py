@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unmingle.errors import ConfigError, DataError
-from unmingle.evaluation.image_metrics import to_rgb
+from unmingle.errors import ConfigError
 from unmingle.evaluation.model import Encoded, Model, decode
-from unmingle.evaluation.output import write_file
 
 if TYPE_CHECKING:
     from unmingle.data import FactorDataset
@@ -100,30 +94,3 @@ def views(model: Model, items: Array, codes: Array, space: str = "content") -> A
     every[space] = np.tile(np.asarray(codes, np.float32), (count, 1))
     made = decode(model, every)
     return made.reshape(count, len(codes), *made.shape[1:])
-
-
-def save_gif(
-    path: str | os.PathLike[str],
-    frames: Array | Sequence[Array],
-    *,
-    milliseconds: int = 120,
-    overwrite: bool = False,
-) -> Path:
-    """Write frames uint8 [V, H, W, C], C 1 to 4, as a GIF that repeats for ever.
-
-    Raises:
-        DataError: no frames, or not images.
-        ConfigError: a time of less than 10 ms.
-        RunError: the file exists and `overwrite` is not set.
-    """
-    from PIL import Image
-
-    pictures = np.asarray(frames)
-    if pictures.ndim != 4 or not len(pictures):
-        raise DataError(f"frames [V,H,W,C] are needed, got {pictures.shape}")
-    if milliseconds < 10:
-        raise ConfigError(f"a frame must last 10 ms or more, not {milliseconds}")
-    first, *rest = [Image.fromarray(frame) for frame in to_rgb(pictures)]
-    buffer = io.BytesIO()
-    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
-    return write_file(path, buffer.getvalue(), overwrite=overwrite)
