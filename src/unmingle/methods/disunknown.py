@@ -24,7 +24,10 @@ from .settings import check_range, check_types, flag, use_preset
 
 UNKNOWN = "unknown"
 _SCALE_ROWS = 8192
-_POSITIVE = "batch features lr embedding_lr generator_lr final_lr code_width reconstruction_weight"
+_POSITIVE = (
+    "batch features lr classifier_lr embedding_lr generator_lr final_lr code_width "
+    "reconstruction_weight"
+)
 _NOT_NEGATIVE = (
     "unknown_dim blocks code_layers shift unknown_kl batch_kl label_kl adversarial_weight "
     "discriminator_weight recogniser_weight code_weight"
@@ -38,6 +41,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "shares": (200.0, 20.0, 80.0, 40.0),
         "batch": 32,
         "lr": 1e-4,
+        "classifier_lr": 1e-4,
         "embedding_lr": 1e-3,
         "generator_lr": 5e-5,
         "final_lr": 1.0,
@@ -55,6 +59,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "shares": (60.0, 5.0, 25.0, 10.0),
         "batch": 64,
         "lr": 1e-3,
+        "classifier_lr": 1e-3,
         "embedding_lr": 5e-3,
         "generator_lr": 3e-4,
         "final_lr": 0.05,
@@ -139,6 +144,8 @@ class DisUnknownConfig:
     """Items per step."""
     lr: float | None = None
     """Learning rate of the networks, but in stage II."""
+    classifier_lr: float | None = None
+    """Learning rate of stage I's classifier, which must keep up with codes that move."""
     embedding_lr: float | None = None
     """Learning rate of the embeddings."""
     generator_lr: float | None = None

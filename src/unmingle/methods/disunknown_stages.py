@@ -190,7 +190,7 @@ class Distil(DisUnknownStage):
             groups.append(self.group("embeddings", config.embedding_lr))
         players = [Player("model", groups)]
         if self.adversarial:
-            players.append(Player("classifier", [self.group("classifier", config.lr)]))
+            players.append(Player("classifier", [self.group("classifier", config.classifier_lr)]))
         return players
 
     def step(self, batch: Batch, progress: Progress) -> StepResult:
