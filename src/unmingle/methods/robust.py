@@ -47,7 +47,6 @@ from .base import CodeSpace, Method
 from .reconstruction import Distance
 from .settings import check_range, check_types, flag, use_preset
 
-_BETAS = (0.5, 0.9)
 _CLASSIFIERS = ("T", "T'")
 _CONSTRAINED = ("adaptive", "equal", "fixed", "adversarial")  # those with L_MI
 _WEIGHT_MOVES = ("adaptive", "equal", "variational")
@@ -205,6 +204,8 @@ class RobustConfig:
     """Learning rate of T and T'."""
     final_lr: float | None = None
     """Share of each learning rate that is left at the end (cosine)."""
+    beta2: float = 0.9
+    """Adam's decay of squared gradients; steps are calmer nearer to 1. The first is 0.5."""
     half_size: float | None = None
     """Share of the training at half the image size."""
 
@@ -215,7 +216,7 @@ class RobustConfig:
             raise ConfigError("--class-factor needs the name of a factor column")
         check_range(self, _POSITIVE.split(), open_low=True)
         check_range(self, _NOT_NEGATIVE.split())
-        check_range(self, ("average", "half_size"), high=1)
+        check_range(self, ("average", "beta2", "half_size"), high=1)
         for name in ("encoder_widths", "decoder_widths", "visualiser_widths"):
             widths = getattr(self, name)
             if len(widths) < 2 or min(widths) < 1:
@@ -510,7 +511,7 @@ class Disentangling(Stage):
 
         def player(name: str, networks: Sequence[str], lr: float | None) -> Player:
             params = [p for part in networks for p in self.network[part].parameters()]
-            return Player(name, [Group(params, lr or 0.0, rate, _BETAS)])
+            return Player(name, [Group(params, lr or 0.0, rate, (0.5, config.beta2))])
 
         found = [
             player("model", ("pose_encoder", "appearance_encoder", "decoder"), config.lr),
