@@ -360,8 +360,8 @@ def test_the_target_code_tells_what_the_reference_set_holds_constant():
         factors={"set": np.where(reference, "reference", "pool")},
         continuous={"bright": bright, "place": place},
     )
-    settings = {"widths": (8, 16, 16, 16), "target_dim": 4, "common_dim": 4, "lr": 3e-3}
-    model = um.SymmetricReferenceVAE(discriminator_widths=(8, 16, 16, 16), **settings)
+    settings = {"widths": (8, 16, 16), "target_dim": 4, "common_dim": 4, "lr": 3e-3, "batch": 16}
+    model = um.SymmetricReferenceVAE(discriminator_widths=(8, 16, 16), **settings)
     model.fit(data, budget="400steps", device="cpu", threads=1, quiet=True, precision="float32")
     pool = data.select(~reference)
     from unmingle.evaluation import measure_codes

@@ -193,14 +193,15 @@ def make_encoder(
     """An encoder of images (H, W, C), or of vectors (D,) with the last two widths as its layers."""
     if len(shape) == 3:
         return PyramidEncoder((shape[0], shape[1], shape[2]), outputs, widths, norm)
-    return MLP((shape[0], *widths[-2:], outputs), norm)
+    # No normalisation: the length of a hidden layer of so few numbers tells what they are.
+    return MLP((shape[0], *widths[-2:], outputs), norm=False)
 
 
 def make_generator(inputs: int, shape: tuple[int, ...], widths: Sequence[int]) -> nn.Module:
     """A generator of images (H, W, C), or of vectors (D,) with the first two widths as layers."""
     if len(shape) == 3:
         return PyramidGenerator(inputs, (shape[0], shape[1], shape[2]), widths)
-    return MLP((inputs, *widths[:2], shape[0]))
+    return MLP((inputs, *widths[:2], shape[0]), norm=False)
 
 
 class Scaling(nn.Module):
