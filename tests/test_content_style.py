@@ -513,7 +513,8 @@ def test_the_bottleneck_holds_the_content_to_its_capacity():
     for weight in (1.0, 0.0):
         model = train(
             data, budget="120steps", bottleneck_weight=weight, content_capacity=(9.0, 9.0),
-            content_gamma=1.0, discrimination_weight=0.0, code_lr=0.05,
+            content_gamma=1.0,
+            discrimination_weight=0.0, code_lr=0.05,
         )  # fmt: skip
         lengths.append(model.network["content"].weight.pow(2).sum(1))
     assert (lengths[0] - 9).abs().mean() < 1.5 < (lengths[1] - 9).abs().mean()
