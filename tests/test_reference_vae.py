@@ -343,30 +343,3 @@ def test_bad_values_name_the_flag(setting, values):
             "--" + setting.replace("_", "-"),
             kind=um.ConfigError,
         )
-
-
-def test_the_target_code_tells_what_the_reference_set_holds_constant():
-    """Brightness varies in the pool only: the target code must tell it, the place is common."""
-    rng = np.random.default_rng(0)
-    count = 600
-    bright, place = rng.uniform(0.3, 1, count), rng.integers(0, 12, count)
-    reference = np.arange(count) % 2 == 0
-    bright[reference] = 0.65
-    images = np.zeros((count, 16, 16, 1), np.uint8)
-    for row in range(count):
-        images[row, place[row] : place[row] + 5, 4:12] = 255 * bright[row]
-    data = um.FactorDataset(
-        images=images,
-        factors={"set": np.where(reference, "reference", "pool")},
-        continuous={"bright": bright, "place": place},
-    )
-    settings = {"widths": (8, 16, 16), "target_dim": 4, "common_dim": 4, "lr": 3e-3, "batch": 16}
-    model = um.SymmetricReferenceVAE(discriminator_widths=(8, 16, 16), **settings)
-    model.fit(data, budget="400steps", device="cpu", threads=1, quiet=True, precision="float32")
-    pool = data.select(~reference)
-    from unmingle.evaluation import measure_codes
-
-    found = measure_codes(model, pool.select(slice(0, 200)), pool.select(slice(200, None)))
-    told = {s: {k: r.r2 for k, r in found.amounts[s].items()} for s in found.amounts}
-    assert told["target"]["bright"] > 0.9 and told["common"]["place"] > 0.8, told
-    assert told["common"]["bright"] < told["target"]["bright"] - 0.2, told

@@ -468,7 +468,7 @@ def test_a_vae_learns_to_rebuild_vectors():
     items = (hidden @ rng.normal(size=(2, 8)) * 3 + 5).astype(np.float32)
     data = um.FactorDataset(vectors=items, name="plane")
     settings = {"latent_dim": 4, "widths": (32, 32), "scale": 0.1, "batch": 50, "lr": 5e-3}
-    model = um.VAE(**settings).fit(data, budget="800steps", device="cpu", threads=1, quiet=True)
+    model = um.VAE(**settings).fit(data, budget="400steps", device="cpu", threads=1, quiet=True)
     error = np.abs(model.reconstruct(items) - items).mean()
     assert error < 0.3 * np.abs(items - items.mean(0)).mean()
 
