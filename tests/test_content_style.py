@@ -512,7 +512,7 @@ def test_the_bottleneck_holds_the_content_to_its_capacity():
     lengths = []
     for weight in (1.0, 0.0):
         model = train(
-            data, budget="120steps", bottleneck_weight=weight, content_capacity=(9.0, 9.0),
+            data, budget="200steps", bottleneck_weight=weight, content_capacity=(9.0, 9.0),
             content_gamma=1.0,
             discrimination_weight=0.0, code_lr=0.05,
         )  # fmt: skip
