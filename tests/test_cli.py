@@ -329,6 +329,31 @@ def test_interpolate(run: Path, model: um.Method, files: Path, tmp_path: Path) -
     assert picture(one).shape == (SIZE, 7 * SIZE + 6 * 2, 3)
 
 
+def test_views(run: Path, model: um.Method, files: Path, tmp_path: Path) -> None:
+    line = ["views", str(run), "digits", "--image", str(files / "1.png"), "--count", "3"]
+    sheet, gif = tmp_path / "views.png", tmp_path / "views.gif"
+    assert main([*line, "-o", str(sheet)]) == 0
+    shown = picture(sheet)
+    assert shown.shape == (SIZE, 4 * SIZE + 3 * 2, 3)
+    assert np.array_equal(shown[:, :SIZE, 0], picture(files / "1.png"))
+    assert main([*line, "-o", str(gif), "--by", "digit"]) == 0
+    with Image.open(gif) as frames:
+        assert frames.size == (SIZE, SIZE)
+        # Equal frames after each other become one that lasts longer.
+        shown = [frames.seek(n) or frames.info["duration"] for n in range(frames.n_frames)]
+        assert sum(shown) == 3 * 120
+
+
+def test_wrong_views_are_told(
+    run: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["views", run, "digits", "--image", files / "1.png", "-o"]
+    assert ".gif" in failure(capsys, *line, tmp_path / "v.jpg")
+    assert "--count 0" in failure(capsys, *line, tmp_path / "v.png", "--count", 0)
+    assert "class or content" in failure(capsys, *line, tmp_path / "v.png", "--space", "pose")
+    assert "'digit'" in failure(capsys, *line, tmp_path / "v.png", "--by", "digits")
+
+
 def test_grid_shows_held_out_images(run: Path, digits: um.FactorDataset, tmp_path: Path) -> None:
     file = tmp_path / "grid.png"
     assert main(["grid", str(run), "digits", "-o", str(file), "--rows", "3", "--columns", "2"]) == 0

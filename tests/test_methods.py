@@ -50,6 +50,14 @@ class Row:
     vectors: bool = False  # whether it learns from vectors too
 
 
+DISCRIMINATOR = {"discriminator_widths": (4, 8, 8), "discriminator_hidden": 6}
+REFERENCE = {
+    "reference": "kind=1",
+    "target_dim": 6,
+    "common_dim": 5,
+    "widths": (4, 8, 8),
+    "batch": 4,
+}
 ROWS = {
     "lord": Row(
         {
@@ -65,6 +73,85 @@ ROWS = {
         },
         stages=("latent", "amortisation"),
         other=("alpha", 3.5),
+    ),
+    "robust": Row(
+        {
+            "class_factor": "kind",
+            "pose_dim": 4,
+            "appearance_dim": 5,
+            "encoder_widths": (4, 8, 8),
+            "decoder_widths": (8, 8, 4),
+            "visualiser_widths": (4, 4, 4),
+            "classifier_width": 8,
+            "classifier_blocks": 1,
+            "classifier_features": 4,
+            "perceptual": "none",
+            "warm_up": 2,
+            "visualise_every": 2,
+            "batch": 8,
+        },
+        stages=("disentangling",),
+        other=("mu", 0.2),
+        vectors=True,
+    ),
+    "disunknown": Row(
+        {
+            "labelled": ("kind",),
+            "unknown_dim": 3,
+            "label_dims": (2,),
+            "unknown_keep": 0.5,
+            "shares": (1.0, 1.0, 1.0, 1.0),
+            "widths": (4, 8),
+            "features": 8,
+            "blocks": 1,
+            "code_width": 8,
+            "batch": 8,
+        },
+        stages=("distil", "classifier", "generator", "encoders"),
+        other=("adversarial_weight", 0.7),
+        vectors=True,
+    ),
+    "reference-vae": Row({**REFERENCE}, stages=("reference",), other=("scale", 0.5), vectors=True),
+    "symmetric-reference-vae": Row(
+        {**REFERENCE, **DISCRIMINATOR},
+        stages=("symmetric",),
+        other=("adversarial", 0.5),
+        vectors=True,
+    ),
+    **{
+        name: Row(
+            {"latent_dim": 6, "widths": (4, 8, 8), "batch": 8, **more},
+            stages=("symmetric" if name == "symmetric-vae" else "variational",),
+            other=("scale", 0.5),
+            vectors=True,
+        )
+        for name, more in {
+            "vae": {},
+            "beta-vae": {},
+            "dip-vae": {},
+            "factor-vae": {"discriminator_width": 8},
+            "beta-tcvae": {},
+            "annealed-vae": {},
+            "symmetric-vae": DISCRIMINATOR,
+        }.items()
+    },
+    "content-style": Row(
+        {
+            "content_dim": 6,
+            "style_dim": 5,
+            "generator_widths": (8, 8, 8),
+            "head_width": 4,
+            "encoder_widths": (4, 8, 8),
+            "discriminator_widths": (4, 4, 8, 8),
+            "discrimination_weight": 1.0,
+            "instances": 0.25,
+            "second_stage": 0.25,
+            "perceptual": "none",
+            "start": "uniform",
+            "batch": 8,
+        },
+        stages=("instances", "latent", "encoders"),
+        other=("style_gamma", 0.25),
     ),
 }
 
@@ -136,12 +223,13 @@ def test_the_register_holds_the_methods_by_their_names(name):
 @every_method
 def test_every_setting_has_a_docstring_and_is_in_the_docs(name):
     config = METHODS[name].Config
-    body = ast.parse(textwrap.dedent(inspect.getsource(config))).body[0].body
     documented = set()
-    for statement, following in pairwise(body):
-        if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
-            assert isinstance(following.value.value, str) and following.value.value.strip()
-            documented.add(statement.target.id)
+    for kind in config.__mro__[:-1]:
+        body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body
+        for statement, following in pairwise(body):
+            if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
+                assert isinstance(following.value.value, str) and following.value.value.strip()
+                documented.add(statement.target.id)
     fields = {field.name for field in dataclasses.fields(config)}
     assert fields - documented == set()
     page = ROOT / "docs" / f"{name}.md"
@@ -233,6 +321,8 @@ def test_recombining_is_decoding_codes_of_different_images(name, trained):
     swapped = model.recombine(sources)
     assert np.array_equal(swapped, model.decode(codes))
     assert swapped.shape == (4, *model.data_shape) and swapped.dtype == np.uint8
+    if len(spaces) == 1:
+        return
     # A single image goes with all of the others.
     one = model.recombine({**sources, spaces[0]: images[:1]})
     assert np.array_equal(one[0], swapped[0])
@@ -595,6 +685,8 @@ def test_wrong_codes_are_refused(name, trained):
             changed = {**codes, space: wrong}
             refused(lambda c=changed: model.decode(c), space, kind=um.DataError)
         changed = {**codes, space: codes[space][:2]}
+        if not others:
+            continue
         refused(lambda c=changed: model.decode(c), "2", "3", kind=um.DataError)
 
 

@@ -39,8 +39,13 @@ class Reading:
     """Names of the folder levels, or the factors of a file to keep: person,pose."""
     values: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("FACTOR=VALUES")] = ()
     """Only rows with these: character=0:24 (24 not included), pose=left,right; repeatable."""
+    buckets: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("COLUMNS=N")] = ()
+    """Cut continuous columns into N values each, as factors: azimuth=24, "light_*=16:quantile",
+    angle=24:circular; repeatable."""
+    views: Annotated[int | None, flag("N")] = None
+    """See vectors of points in space (x, y, z of each) from N random directions: adds `view`."""
     draw: Annotated[int | None, flag("N")] = None
-    """Draw this many rows of an embedded data set or .h5."""
+    """Draw this many rows of an embedded data set, .h5 or videos."""
     memory_limit: Annotated[str | None, flag("4GB", unset="(half of the free memory)")] = None
     """Larger data are decoded into a memory-mapped file."""
     cache: Annotated[Path | None, flag("FOLDER", unset="(a hidden one beside the data)")] = None
@@ -57,7 +62,7 @@ class Reading:
         from unmingle.data import load_data
 
         options: dict[str, Any] = {} if self.draw is None else {"rows": self.draw}
-        return load_data(
+        data = load_data(
             source,
             size=_size(self.size),
             fit=self.fit,
@@ -69,6 +74,20 @@ class Reading:
             progress=True,
             **options,
         )
+        return self._derived(data)
+
+    def _derived(self, data: FactorDataset) -> FactorDataset:
+        """With what is made from the columns and items that were read."""
+        if self.buckets:
+            from unmingle.data.buckets import cut_as_told
+
+            for text in self.buckets:
+                data = cut_as_told(data, text)
+        if self.views is not None:
+            from unmingle.data.views import project
+
+            data = project(data, self.views)
+        return data
 
     def given(self) -> dict[str, Any]:
         """The settings that are not at their defaults."""
@@ -150,7 +169,8 @@ class Recipe:
         found = model.run_info.get("recipe")
         if found is None:
             return None
-        reading = {**found["reading"], "values": tuple(found["reading"]["values"])}
+        lists = {k: tuple(v) for k, v in found["reading"].items() if isinstance(v, list)}
+        reading = {**found["reading"], **lists}
         return cls(
             found["source"],
             found["fingerprint"],

@@ -108,6 +108,12 @@ def _digits(**options: Any) -> FactorDataset:
     return digits.load(**options)
 
 
+def _digit_style(**options: Any) -> FactorDataset:
+    from unmingle.data import digit_style
+
+    return digit_style.load(**options)
+
+
 CATALOGUE: dict[str, Entry] = {
     "shapes3d": Entry(
         "480,000 rendered 3D Shapes scenes: three hues, scale, shape and orientation",
@@ -115,5 +121,9 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "digits": Entry(
         "1,797 real handwritten digits, scaled up from the 8x8 of scikit-learn", _digits
+    ),
+    "digit-style": Entry(
+        "outlines of real digits, plain (set=reference) and with random width, colour and size",
+        _digit_style,
     ),
 }

@@ -246,6 +246,22 @@ class FactorDataset:
         result.value_names = {**self.value_names, new: self.names(joined)}
         return result
 
+    def with_factors(
+        self, factors: Mapping[str, Any], value_names: Mapping[str, Sequence[str]] | None = None
+    ) -> FactorDataset:
+        """This data set with other factor columns; items, ids and the rest stay.
+
+        Raises:
+            DataError: as the constructor.
+        """
+        result, named = self._derive(), dict(value_names or {})
+        result.factors, result.value_names = {}, {}
+        for name, values in factors.items():
+            result.factors[name], result.value_names[name] = columns.factor_column(
+                name, values, len(self), named.get(name), self.name
+            )
+        return result
+
     # Rows
 
     def _rows(self, rows: Any) -> NDArray[np.int64]:

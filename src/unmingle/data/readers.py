@@ -37,8 +37,8 @@ def load_data(
 
     `source` is one of
 
-    - the name of a catalogue entry ("shapes3d", "digits"); `options` go to it (`rows=5000`,
-      `seed=0`). A folder of the same name is meant by "./digits";
+    - the name of a catalogue entry ("shapes3d", "digits", "digit-style"); `options` go to it
+      (`rows=5000`, `seed=0`). A folder of the same name is meant by "./digits";
     - a folder of images in class folders (png, jpg, jpeg, webp, bmp, pgm). The folder's name is the
       factor "class"; nested folders are the factors "level1", "level2", … or as `factors`
       names them. EXIF orientation is honoured, 16 bits become 8, palettes become RGB, and all
@@ -48,6 +48,9 @@ def load_data(
       whole numbers `<factor>_<suffix>`, one for each value of `<factor>`, adds the coarser factor
       `<factor>_<suffix>`. Other keys are ignored. The original 3dshapes.h5 is read
       too (`rows`, `seed`);
+    - a folder of videos, or one video (mp4, mov, mkv, webm, …; the extra `video`): every frame is
+      an image, the factor "video" tells its video (`rows=5000` takes so many, evenly). A folder of
+      frames for each video is a folder of class folders;
     - a mapping of arrays by these keys (labels may be texts), or an array of images or vectors;
     - a map-style data set such as torch's, with rows `(image, label, …)` or dictionaries; images
       are Pillow images, arrays [H,W,C], or tensors [C,H,W] with floats in [0,1];
@@ -72,7 +75,8 @@ def load_data(
     Raises:
         DataError: naming the file, column or value that is wrong, and what would be right.
         ConfigError: for a setting that is wrong.
-        MissingExtraError: for .h5 without h5py, Hugging Face folders without datasets.
+        MissingExtraError: for .h5 without h5py, Hugging Face folders without datasets, videos
+            without av.
     """
     checked = read_options(
         size=size,
@@ -144,8 +148,11 @@ def _read_path(
         if huggingface.is_saved_dataset(path):
             taken = _take(options, f"{path} (a saved Hugging Face data set)", "part", "image")
             return huggingface.read_saved_dataset(path, checked, **taken)
+    from unmingle.data import videos
     from unmingle.data.folders import ENDINGS, read_folder
 
+    if videos.is_videos(path):
+        return videos.read_videos(path, checked, **_take(options, str(path), "rows"))
     if path.suffix.lower() in _FILE_ENDINGS and path.is_file():
         from unmingle.data.files import read_file
 
@@ -157,7 +164,7 @@ def _read_path(
         return read_folder(path, checked)
     raise DataError(
         f"{path}: not a kind of file that is read; expected a folder of images, an image "
-        f"({', '.join(ENDINGS)}) or {', '.join(_FILE_ENDINGS)}"
+        f"({', '.join(ENDINGS)}), videos, or {', '.join(_FILE_ENDINGS)}"
     )
 
 

@@ -138,7 +138,7 @@ class RowView:
     Index it like an array (`view[rows]`, `view[:8]`); `numpy.asarray(view)` reads it all.
     """
 
-    def __init__(self, base: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    def __init__(self, base: Any, rows: NDArray[np.int64]) -> None:
         self.base = base
         self.rows = rows
 
@@ -148,11 +148,12 @@ class RowView:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.base.dtype
+        found: np.dtype[Any] = self.base.dtype
+        return found
 
     @property
     def ndim(self) -> int:
-        return self.base.ndim
+        return int(self.base.ndim)
 
     @property
     def nbytes(self) -> int:
@@ -177,12 +178,28 @@ class RowView:
         return f"RowView(shape={self.shape}, dtype={self.dtype})"
 
 
+class Computed:
+    """Rows that are made when they are read; `RowView` treats one as it does a mapped file."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    ndim: int
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        raise NotImplementedError
+
+
 Items = NDArray[Any] | RowView
 
 
 def select_items(items: Items, rows: NDArray[np.int64]) -> Items:
     """The rows of `items`: a copy in memory, or a view where the array is memory-mapped."""
     base, chosen = (items.base, items.rows[rows]) if isinstance(items, RowView) else (items, rows)
+    if isinstance(base, Computed):
+        return RowView(base, chosen)
     if not isinstance(base, np.memmap):
         return base[chosen]
     first = int(chosen[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unmingle.evaluation.assignment import Assignment, assign, assignment_table, roles_of
 from unmingle.evaluation.audit import Audit, audit
 from unmingle.evaluation.bootstrap import Estimate
 from unmingle.evaluation.disentanglement import (
@@ -39,8 +40,10 @@ from unmingle.evaluation.feature_distance import (
 from unmingle.evaluation.held_out import evaluate
 from unmingle.evaluation.image_metrics import mse, ssim
 from unmingle.evaluation.judges import Judging, judge
+from unmingle.evaluation.known import KnownCodes
 from unmingle.evaluation.model import Encoded
 from unmingle.evaluation.probes import ProbeResult, cross_probe, probe
+from unmingle.evaluation.regression import CodeMeasures, RegressionResult, measure_codes, regress
 from unmingle.evaluation.retrieval import nearest, retrieval_precision
 from unmingle.evaluation.scores import Scores
 from unmingle.evaluation.transfer import (
@@ -55,16 +58,22 @@ if TYPE_CHECKING:
 __all__ = [
     "DISENTANGLEMENT",
     "STLPIPS",
+    "Assignment",
     "Audit",
+    "CodeMeasures",
     "Encoded",
     "Estimate",
     "Extras",
     "FeatureDistance",
     "Judging",
+    "KnownCodes",
     "Measured",
     "Metric",
     "ProbeResult",
+    "RegressionResult",
     "Scores",
+    "assign",
+    "assignment_table",
     "audit",
     "beta_vae",
     "cross_probe",
@@ -78,6 +87,7 @@ __all__ = [
     "irs",
     "judge",
     "measure",
+    "measure_codes",
     "measure_encoder",
     "measure_reconstruction",
     "measure_transfer",
@@ -88,7 +98,9 @@ __all__ = [
     "mutual_information_score",
     "nearest",
     "probe",
+    "regress",
     "retrieval_precision",
+    "roles_of",
     "sap",
     "sap_continuous",
     "ssim",

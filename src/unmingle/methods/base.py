@@ -117,6 +117,13 @@ class Method(ABC):
     def decode_codes(self, codes: dict[str, Tensor]) -> Tensor:
         """Images [b, C, H, W] in [0, 1], or vectors [b, D], of codes [b, dim]."""
 
+    def visualise_codes(self, codes: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What single codes [b, dim] say alone, as `decode_codes` gives it: {code space: items}.
+
+        {} where a method has no networks for that.
+        """
+        return {}
+
     def training_codes(self, rows: Tensor) -> dict[str, Tensor]:
         """Codes of rows of the training set as they are while it trains, for sample pictures."""
         return self.encode_items(self._items(self._previewed[rows.numpy()]))
@@ -293,6 +300,26 @@ class Method(ABC):
     def reconstruct(self, items: Any) -> NDArray[Any]:
         """Decode the items' own codes."""
         return self.decode(self.encode(items))
+
+    @torch.no_grad()
+    def visualise(self, codes: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """Show what each code says alone, without the others.
+
+        Args:
+            codes: {code space: float [N, dim]} as for `decode`.
+
+        Returns:
+            {code space: uint8 [N, H, W, C], or float32 [N, D]}; {} where the method has no decoders
+            of single codes.
+        """
+        self._require_trained()
+        parts: dict[str, list[NDArray[Any]]] = {}
+        tensors = _same_length(self._checked_codes(codes))
+        for start in range(0, len(next(iter(tensors.values()))), _ROWS):
+            block = {s: c[start : start + _ROWS].to(self._device()) for s, c in tensors.items()}
+            for space, items in self.visualise_codes(block).items():
+                parts.setdefault(space, []).append(self._output(items))
+        return {space: np.concatenate(blocks) for space, blocks in parts.items()}
 
     # ------------------------------------------------------------------ files
 

@@ -186,19 +186,23 @@ class ModulatedGenerator(nn.Module):
             nn.Conv2d(head, channels, last, padding=last // 2),
         )
 
-    def forward(self, content: Tensor, modulation: Tensor, divisor: int = 1) -> Tensor:
+    def forward(
+        self, content: Tensor, modulation: Tensor | Sequence[Tensor], divisor: int = 1
+    ) -> Tensor:
         """Images [B, C, H / divisor, W / divisor] in [0, 1].
 
         Args:
             content: [B, content].
-            modulation: [B, modulation].
+            modulation: [B, modulation], for all blocks or a list of one for each.
             divisor: 1, 2, 4, ...; the last log2(divisor) blocks do not up-sample, so all weights
                 are trained at every resolution and carry over to the next one.
         """
         x = self.fc(content).view(-1, *self.base).contiguous(memory_format=torch.channels_last)
         ups = len(self.blocks) - (divisor.bit_length() - 1)
-        for number, block in enumerate(self.blocks):
-            x = block(x, modulation, upsample=number < ups)
+        if isinstance(modulation, Tensor):
+            modulation = [modulation] * len(self.blocks)
+        for number, (block, code) in enumerate(zip(self.blocks, modulation, strict=True)):
+            x = block(x, code, upsample=number < ups)
         images: Tensor = torch.sigmoid(self.head(x).float())
         height, width = -(-self.height // divisor), -(-self.width // divisor)
         top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2

@@ -60,6 +60,9 @@ def swap_grid(
     shows `images_cols` [K,H,W,C], whose `columns` code each column keeps. Other codes come from
     the images of the columns. Each image is encoded once.
 
+    Where the model shows what single codes say (`visualise`: codes to {code space: images}), these
+    pictures stand beside the images they come from, as a second column and a second row.
+
     Raises:
         ConfigError: unknown code space, or the same one twice.
         DataError: images of different shapes.
@@ -77,12 +80,20 @@ def swap_grid(
     if rows == columns:
         raise ConfigError(f"rows and columns both keep the {rows} code")
     left, top = len(images_rows), len(images_cols)
-    down = np.repeat(np.arange(left), top)
-    across = np.tile(left + np.arange(top), left)
-    made = encoded.combine({s: down if s == rows else across for s in encoded.spaces})
+    kept = np.repeat(np.arange(left), top)
+    others = np.tile(left + np.arange(top), left)
+    made = encoded.combine({s: kept if s == rows else others for s in encoded.spaces})
     inside = to_rgb(made).reshape(left, top, *made.shape[1:3], 3)
-    sheet = np.full((left + 1, top + 1, *inside.shape[2:]), 255, np.uint8)
-    sheet[1:, 0], sheet[0, 1:], sheet[1:, 1:] = to_rgb(images_rows), to_rgb(images_cols), inside
+    shown = model.visualise(encoded.codes) if hasattr(model, "visualise") else {}
+    beside = [to_rgb(images_rows)] + [to_rgb(shown[s][:left]) for s in (rows,) if s in shown]
+    above = [to_rgb(images_cols)] + [to_rgb(shown[s][left:]) for s in (columns,) if s in shown]
+    across, down = len(beside), len(above)
+    sheet = np.full((down + left, across + top, *inside.shape[2:]), 255, np.uint8)
+    for number, images in enumerate(beside):
+        sheet[down:, number] = images
+    for number, images in enumerate(above):
+        sheet[number, across:] = images
+    sheet[down:, across:] = inside
     return tile(sheet, gap)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import struct
 from collections.abc import Iterator
@@ -88,3 +89,15 @@ def _unpack_numpy(state: Tensor) -> None:
     position, has_gauss, present, bits, *words = state.tolist()
     gauss = _float(present, bits)
     np.random.set_state(("MT19937", np.array(words, np.uint32), position, has_gauss, gauss or 0.0))
+
+
+def latin_normal(uniform: Tensor, places: Tensor) -> Tensor:
+    """Standard normal noise whose B numbers in a column fall one into each of B equal slices.
+
+    Args:
+        uniform: [B, ...] in [0, 1).
+        places: int64 [B, ...], a permutation of 0..B-1 in every column.
+    """
+    level = (places + uniform) / len(uniform)
+    noise: Tensor = math.sqrt(2) * torch.erfinv((2 * level - 1).clamp(-0.999999, 0.999999))
+    return noise

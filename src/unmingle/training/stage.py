@@ -20,6 +20,7 @@ from ..data.samplers import PairSampler, PoolReferenceSampler, RowSampler, Sampl
 from ..errors import ConfigError
 from ..nn.latent import LatentTable
 from .distributed import batch_mean, gather
+from .randomness import latin_normal
 from .schedules import Constant, Schedule
 
 
@@ -150,6 +151,11 @@ class View:
         """Where the tensors are."""
         return self.images.device
 
+    @property
+    def places(self) -> Tensor:
+        """Where its rows are in the whole batch, int64 [b]."""
+        return torch.arange(self._start, self._start + len(self), device=self.device)
+
     def _cut(self, whole: Tensor) -> Tensor:
         return whole[self._start : self._start + len(self)].to(self.device)
 
@@ -160,6 +166,15 @@ class View:
     def rand(self, *shape: int) -> Tensor:
         """Uniform noise in [0, 1), float32 [b, *shape]."""
         return self._cut(torch.rand(self.batch, *shape, generator=self._generator))
+
+    def stratified(self, *shape: int) -> Tensor:
+        """Standard normal noise, float32 [b, *shape], spread evenly over the whole batch.
+
+        Each entry's numbers fall one into each of as many equally likely slices as there are rows.
+        """
+        uniform = torch.rand(self.batch, *shape, generator=self._generator)
+        places = torch.rand(self.batch, *shape, generator=self._generator).argsort(0)
+        return self._cut(latin_normal(uniform, places))
 
     def permutation(self, others: bool = False) -> Tensor:
         """This process's part, int64 [b], of a random permutation of the whole batch.

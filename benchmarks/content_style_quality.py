@@ -1,0 +1,271 @@
+"""Every quality number of docs/content-style.md: train, score, draw.
+
+    python benchmarks/content_style_quality.py DATA_FOLDER RUNS_FOLDER NAME ...   # `all`, or names
+    python benchmarks/content_style_quality.py table                              # what is there
+
+DATA_FOLDER holds sprites.npz, chairs.npz and cmu_faces.npz. What is done already is not done again,
+and an interrupted training is continued. Scores go to benchmarks/results/NAME.json, pictures to
+docs/images/. LORD's row of the table is made by `lord_quality.py DATA RUNS chairs-15min`.
+
+Protocols. "seen": trained on all images, as the paper does, and scored by the codes that training
+found, on the tenth of the images that the same split would have held out. "held-out": trained
+without that tenth, scored by the encoders' codes. Roles are found by
+`unmingle.evaluation.assign`, which sees labels only after training; what it says is in the JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import unmingle as um
+from unmingle.data.edges import with_edges
+from unmingle.evaluation import (
+    KnownCodes,
+    Scores,
+    assign,
+    assignment_table,
+    evaluate,
+    roles_of,
+)
+from unmingle.evaluation.model import Encoded
+from unmingle.plots import prepared_codes, save_gif, save_png, swap_grid, tile, views
+
+HERE = Path(__file__).resolve().parent
+RESULTS, IMAGES = HERE / "results", HERE.parent / "docs" / "images"
+LORD_CHAIRS = "chairs-15min"  # of lord_quality.py
+
+
+@dataclass(frozen=True)
+class Set:
+    """A data set and what is known of it, for scoring alone."""
+
+    file: str
+    values: str
+    look: str
+    layout: str
+    probe: str = ""
+    flags: str = ""
+
+
+CHAIRS = Set("chairs.npz", "model=0:40", "model", "azimuth,elevation", flags="--normalisation l2")
+SPRITES = Set("sprites.npz", "character=0:24", "character", "pose", "pose_merged")
+FACES = Set("cmu_faces.npz", "", "person", "pose")
+EDGES = Set("chairs_edges.npz", "model=0:40", "model", "azimuth,elevation", flags=CHAIRS.flags)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    data: Set
+    budget: str
+    flags: str = ""
+    seed: int = 0
+    seen: bool = True
+
+
+ABLATIONS = {
+    "full": "",
+    "table3-without-bottleneck": "--bottleneck-weight 0",
+    "table4-with-discrimination": "--discrimination-weight 1",
+    "fig2-concat": "--fusion concat",
+    "fig2-no-normalisation": "--normalisation none",
+    "fig2-single": "--fusion single",
+    "fig4-instance": "--normalisation instance",
+    "fig12-amortised": "--variant amortised",
+    "fig12-without-noise": "--noise 0",
+    "fig18-128-256": "--style-dim 128 --content-dim 256",
+    "fig18-256-256": "--style-dim 256 --content-dim 256",
+    "uniform-start": "--start uniform",
+}
+RUNS = {
+    **{f"cs-chairs-15min-{seed}": Run(CHAIRS, "15min", seed=seed) for seed in range(3)},
+    "cs-chairs-held-out-15min": Run(CHAIRS, "15min", seen=False),
+    "cs-sprites-15min": Run(SPRITES, "15min"),
+    "cs-faces-15min": Run(FACES, "15min"),
+    "cs-edges-8min": Run(EDGES, "8min"),
+    **{f"cs-{name}-6min": Run(CHAIRS, "6min", flags) for name, flags in ABLATIONS.items()},
+}
+
+
+def make(name: str, data: Path, runs: Path) -> None:
+    """Train, score and draw one run, as far as it is not done."""
+    run, out = RUNS[name], (runs / name).resolve()
+    file = data / run.data.file
+    if run.data is EDGES and not file.exists():
+        file = runs.resolve() / run.data.file
+        if not file.exists():
+            with_edges(um.load_data(data / CHAIRS.file)).save(file)
+    if not (out / "model.safetensors").exists():
+        train(run, file, out)
+    scores = RESULTS / f"{name}.json"
+    if scores.exists() and (IMAGES / f"{name}.png").exists():
+        return
+    with contextlib.chdir(file.parent):  # so that no result names a path
+        score(name, run, um.load(out))
+
+
+def train(run: Run, file: Path, out: Path) -> None:
+    values = ["--values", run.data.values] if run.data.values else []
+    words = [
+        sys.executable, "-m", "unmingle", "train", "content-style", file.name, *values,
+        *run.data.flags.split(), *run.flags.split(), "--test", "0" if run.seen else "0.1",
+        "--budget", run.budget, "--seed", str(run.seed), "--out", str(out),
+    ]  # fmt: skip
+    if (out / "config.json").exists():
+        words.append("--resume")
+    print("$", shlex.join(["unmingle", *once(words[3:])]), flush=True)
+    subprocess.run(words[:3] + once(words[3:]), check=True, cwd=file.parent)
+
+
+def once(words: Sequence[str]) -> list[str]:
+    """A flag that is given twice counts as given the last time."""
+    kept = list(words)
+    for flag in {w for w in kept if w.startswith("--")}:
+        places = [i for i, w in enumerate(kept) if w == flag]
+        for place in reversed(places[:-1]):
+            del kept[place : place + 2]
+    return kept
+
+
+def score(name: str, run: Run, model: um.Method) -> None:
+    known = run.data
+    data = um.load_data(known.file)
+    if known.values:
+        factor, span = known.values.split("=")
+        first, end = map(int, span.split(":"))
+        data = data.select((data.factor(factor) >= first) & (data.factor(factor) < end))
+    rest, test = data.split(0.1, 0)
+    if run.data is EDGES:
+        draw_edges(name, model, data)
+    amortised = model.config.variant == "amortised"
+    judged: object = model
+    if run.seen and not amortised:
+        judged = KnownCodes(model, data, model.optimised_codes(data))  # type: ignore[attr-defined]
+    found = assign(judged, data, [known.look, known.layout])
+    print(assignment_table(found), flush=True)
+    roles = roles_of(found)
+    assumed = len(roles) < 2
+    if assumed:
+        roles = {"style": known.look, "content": known.layout}
+    layout = next(space for space, factor in roles.items() if factor == known.layout)
+    look = next(space for space, factor in roles.items() if factor == known.look)
+    roles = {look: known.look, layout: known.layout}
+    scores = evaluate(
+        judged, test, train=rest, roles=roles, take=look,
+        probe_factors={layout: known.probe} if known.probe else {},
+    )  # fmt: skip
+    scores.context["protocol"] = "seen" if run.seen else "held-out"
+    scores.context["codes"] = "encoders'" if judged is model else "optimised"
+    scores.context["assignment"] = [one.why for one in found]
+    scores.context["roles_assumed"] = assumed
+    print(scores.table(), flush=True)
+    scores.save(RESULTS / f"{name}.json", overwrite=True)
+    draw(name, judged, test if not run.seen else data, known, look, layout)
+
+
+def draw(
+    name: str, model: object, data: um.FactorDataset, known: Set, look: str, layout: str
+) -> None:
+    """The analogy grid: rows keep the code of the look; and one item in many views."""
+    rng = np.random.default_rng(0)
+
+    def different(factor: str, count: int) -> np.ndarray:
+        column = data.factor(factor)
+        values = rng.permutation(np.unique(column))[:count]
+        return np.array([rng.choice(np.flatnonzero(column == value)) for value in values])
+
+    down, across = different(known.look, 8), different(known.layout, 10)
+    grid = swap_grid(model, data.take(down), data.take(across), look, layout)
+    save_png(IMAGES / f"{name}.png", grid, overwrite=True)
+    if "15min" not in name:
+        return
+    encoded = Encoded(model, data.items)
+    codes = prepared_codes(model, data, layout, 24, by=known.layout.split(",")[0], encoded=encoded)
+    frames = views(model, data.take(down[:4]), codes, layout)
+    sheets = [tile(frames[:, number : number + 1]) for number in range(len(codes))]
+    save_gif(IMAGES / f"{name}-views.gif", sheets, overwrite=True)
+
+
+def draw_edges(name: str, model: um.Method, data: um.FactorDataset) -> None:
+    """Edge maps in the look of pictures, and pictures in that of edge maps."""
+    encoded = Encoded(
+        KnownCodes(model, data, model.optimised_codes(data)),  # type: ignore[attr-defined]
+        data.items,
+    )
+    rng, half = np.random.default_rng(0), len(data) // 2
+    pictures, drawn = rng.integers(0, half, 8), half + rng.integers(0, half, 8)
+    for word, contents, styles in (
+        ("painted", drawn, pictures), ("drawn", pictures, drawn)
+    ):  # fmt: skip
+        made = encoded.combine({"style": styles, "content": contents})
+        sheet = np.stack([data.take(contents), data.take(styles), made])
+        save_png(IMAGES / f"{name}-{word}.png", tile(sheet), overwrite=True)
+
+
+def table() -> None:
+    """Print what was measured, as Markdown."""
+    print(
+        "| run | protocol | images/s | AlexNet | AlexNet, share of floor | VGG16, share |", end=""
+    )
+    print(" MSE, share | look | layout | look←style | look←content | layout←style |", end="")
+    print(" layout←content |")
+    print("|" + "---|" * 13)
+    for name in [LORD_CHAIRS, *RUNS]:
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            print(f"| {name} | " + " | ".join(row(Scores.load(file))) + " |")
+
+
+def row(scores: Scores) -> list[str]:
+    """The cells of one run; probes are MLPs."""
+    context = scores.context
+    stages = context["run"]["training"]["stages"]
+    speed = " / ".join(f"{s['name']} {s['images_per_second']:.0f}" for s in stages)
+    cells = [f"{context.get('protocol', 'held-out')}", speed]
+    moved = scores.transfer
+    if moved is None:
+        return [*cells, *["-"] * 10]
+    cells.append(f"{moved.metrics['st_lpips_alex'].model.value:.4f}")
+    for metric in ("st_lpips_alex", "st_lpips_vgg", "mse"):
+        ratio = moved.metrics[metric].ratio
+        cells.append(f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]")
+    look, layout = moved.take, next(space for space in moved.roles if space != moved.take)
+    told = " (assumed)" if context.get("roles_assumed") else ""
+    cells += [f"{look}{told}", f"{layout}{told}"]
+    probed = {**moved.roles, **context["probe_factors"]}
+    for factor in (probed[look], probed[layout]):
+        for space in sorted(moved.roles, key=lambda name: name == "content"):
+            try:
+                found = scores.probe(factor, space)
+                cells.append(f"{found.accuracy:.3f} (chance {found.chance:.3f})")
+            except KeyError:
+                cells.append("-")
+    return cells
+
+
+def main() -> None:
+    if sys.argv[1:] == ["table"]:
+        table()
+        return
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    data, runs = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+    runs.mkdir(parents=True, exist_ok=True)
+    names = list(RUNS) if sys.argv[3:] == ["all"] else sys.argv[3:]
+    for name in names:
+        if name not in RUNS:
+            sys.exit(f"no run {name!r}; there is: {', '.join(RUNS)}")
+        make(name, data, runs)
+
+
+if __name__ == "__main__":
+    main()

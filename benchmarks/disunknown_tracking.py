@@ -1,0 +1,73 @@
+"""Variants of DisUnknown that the ablations need: one watches its codes, one starts at stage II."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import unmingle as um
+from unmingle.data import FactorDataset
+from unmingle.training.stage import Progress, Stage
+
+SNAPSHOTS = 24
+
+
+class Track(um.DisUnknown):
+    """Keeps how far the unknown codes of held-out items move between snapshots (supplement 3.1)."""
+
+    def watch(self, test: FactorDataset) -> None:
+        """Encode these items at each snapshot."""
+        self.watched, self.codes, self.movement = test.take(), [], []
+
+    def stages(self, data: FactorDataset) -> Sequence[Stage]:
+        stages = super().stages(data)
+        stages[0].after_step = self._after  # type: ignore[method-assign]
+        return stages
+
+    @torch.no_grad()
+    def _after(self, progress: Progress) -> None:
+        if progress.fraction * SNAPSHOTS < len(self.codes):
+            return
+        parts = [self.gaussians_of_unknown(self._items(self.watched[start : start + 256]))
+                 for start in range(0, len(self.watched), 256)]  # fmt: skip
+        self.codes.append(torch.cat(parts))
+        if len(self.codes) > 1:
+            moved = (self.codes[-1] - self.codes[-2]).square().sum(1).mean()
+            self.movement.append({"step": progress.step, "squared": float(moved)})
+
+    def gaussians_of_unknown(self, items: torch.Tensor) -> torch.Tensor:
+        """Means of the unknown codes."""
+        network: Any = self.network
+        return network["encoder"](self.normalised(items))[0][0]
+
+    def measure(self, train: FactorDataset, test: FactorDataset, picture: Path) -> dict[str, Any]:
+        """Squared distance of a code to that of the snapshot before, mean over held-out items."""
+        squared = [m["squared"] for m in self.movement]
+        return {
+            "movement": self.movement,
+            "movement_late": float(np.mean(squared[len(squared) // 2 :])),
+            "spread": float(self.codes[-1].var(0).sum()),
+        }
+
+
+class Finish(um.DisUnknown):
+    """Goes on from another run's stage I."""
+
+    first: Path
+
+    def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
+        network = super().build(shape, facts)
+        if hasattr(self, "first"):
+            state = load_file(self.first / "model.safetensors")
+            state = {k: v for k, v in state.items() if not k.startswith("label_encoder")}
+            network.load_state_dict(state, strict=False)
+        return network
+
+    def stages(self, data: FactorDataset) -> Sequence[Stage]:
+        return super().stages(data)[1:]

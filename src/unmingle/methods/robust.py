@@ -1,0 +1,638 @@
+"""Robust disentangling from pairs of the same appearance (Esser, Haux and Ommer, ICCV 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unmingle.data import FactorDataset
+from unmingle.data.samplers import Sampler
+from unmingle.errors import ConfigError, DataError
+from unmingle.losses.mutual_information import (
+    augmented_lagrangian,
+    next_multiplier,
+    next_weight,
+    pair_classification,
+    posterior_kl,
+)
+from unmingle.nn.posterior import Posterior, parameters, posterior
+from unmingle.nn.residual import (
+    CodeShape,
+    ProductClassifier,
+    ResidualEncoder,
+    SubPixelDecoder,
+    grid_shape,
+    pair_logits,
+    residual_mlp,
+)
+from unmingle.training.schedules import Cosine, Ramp
+from unmingle.training.stage import (
+    Batch,
+    Context,
+    Group,
+    Player,
+    Progress,
+    Stage,
+    StepResult,
+    View,
+)
+
+from .base import CodeSpace, Method
+from .reconstruction import Distance
+from .settings import check_range, check_types, flag, use_preset
+
+_CLASSIFIERS = ("T", "T'")
+_CONSTRAINED = ("adaptive", "equal", "fixed", "adversarial")  # those with L_MI
+_WEIGHT_MOVES = ("adaptive", "equal", "variational")
+_POSITIVE = (
+    "pose_dim appearance_dim epsilon mu l_gamma batch rec_scale lr classifier_lr final_lr "
+    "classifier_width classifier_features"
+)
+_NOT_NEGATIVE = (
+    "gamma beta b_gamma warm_up perceptual_weight encoder_blocks decoder_blocks "
+    "classifier_blocks visualise_every bound"
+)
+_PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "pose_code": "spatial",
+        "appearance_code": "spatial",
+        "pose_dim": 16,
+        "appearance_dim": 16,
+        "bound": 0.0,
+        "gamma": 1.0,
+        "beta": 4.0,
+        "l_gamma": 0.01,
+        "b_gamma": 0.01,
+        "warm_up": 1000,
+        "shuffles": "one",
+        "rec_scale": 5e-4,
+        "batch": 16,
+        "encoder_widths": (16, 32, 128, 256, 256),
+        "encoder_blocks": 5,
+        "decoder_widths": (256, 128, 64, 32, 16),
+        "decoder_blocks": 4,
+        "patch": 1,
+        "classifier_width": 512,
+        "classifier_blocks": 4,
+        "classifier_features": 16,
+        "visualiser_widths": (256, 128, 64, 32, 16),
+        "visualise_every": 1,
+        "lr": 2e-4,
+        "classifier_lr": 4e-4,
+        "final_lr": 1.0,
+        "half_size": 0.0,
+    },
+    "laptop": {
+        "pose_code": "vector",
+        "appearance_code": "vector",
+        "pose_dim": 32,
+        "appearance_dim": 128,
+        "bound": 8.0,
+        "gamma": 0.1,
+        "beta": 0.4,
+        "l_gamma": 0.01,
+        "b_gamma": 0.01,
+        "warm_up": 200,
+        "shuffles": "all",
+        "rec_scale": 1e-2,
+        "batch": 32,
+        "encoder_widths": (32, 64, 96, 128),
+        "encoder_blocks": 1,
+        "decoder_widths": (128, 128, 96, 64),
+        "decoder_blocks": 1,
+        "patch": 2,
+        "classifier_width": 256,
+        "classifier_blocks": 2,
+        "classifier_features": 64,
+        "visualiser_widths": (64, 64, 48, 32),
+        "visualise_every": 4,
+        "lr": 5e-4,
+        "classifier_lr": 1e-3,
+        "final_lr": 0.1,
+        "half_size": 0.0,
+    },
+}
+
+
+@dataclass
+class RobustConfig:
+    """Settings of robust disentangling. Those that are None take the preset's value.
+
+    Raises:
+        ConfigError: naming the flag that is wrong.
+    """
+
+    class_factor: str = "class"
+    """The factor column whose equal values make a pair: who it is, or which video a frame is of.
+    "a,b" crosses two columns."""
+    preset: Literal["laptop", "paper"] = "laptop"
+    """laptop: compact networks, minutes on two cores. paper: the published sizes and rates."""
+    variant: Literal["adaptive", "variational", "adversarial", "equal", "fixed", "beta-vae"] = (
+        "adaptive"
+    )
+    """adaptive: the method. variational: no L_MI, gamma by Eq. 24. adversarial: no KL term.
+    equal: b_gamma is 0. fixed: gamma stays. beta-vae: no L_MI, the KL weighted by beta
+    (Table 1, Fig. 7)."""
+    pose_code: Literal["spatial", "vector"] | None = None
+    """spatial: channels on the coarsest grid. vector: one vector an image."""
+    appearance_code: Literal["spatial", "vector"] | None = None
+    """The same for the appearance."""
+    pose_dim: int | None = None
+    """Entries of the pose code; of a spatial one its channels."""
+    appearance_dim: int | None = None
+    """Entries of the appearance code; of a spatial one its channels."""
+    covariance: Literal["diagonal", "full"] = "diagonal"
+    """Of the pose's Gaussian posterior; full needs a vector code."""
+    bound: float | None = None
+    """The posterior's means are kept within plus and minus this, and its deviations below 1 (both
+    softly); 0: they are not. Without a KL term nothing else keeps them small."""
+    epsilon: float = 0.125
+    """Limit of the mutual information of pose and appearance, in nats (Eq. 5)."""
+    mu: float = 0.1
+    """Penalty parameter, and rate, of the multiplier lambda (Eq. 22, 23)."""
+    gamma: float | None = None
+    """Weight of the KL term at the start; with variant fixed it stays."""
+    beta: float | None = None
+    """Weight of the KL term with variant beta-vae."""
+    l_gamma: float | None = None
+    """Rate at which gamma changes (Eq. 18, 24)."""
+    b_gamma: float | None = None
+    """Gap of the two estimates that leaves gamma where it is (Eq. 18)."""
+    average: float = 0.99
+    """Decay of the running averages of the estimates, which move gamma; 0: those of the batch."""
+    warm_up: int | None = None
+    """Steps before the penalty L_MI is used and lambda and gamma move."""
+    shuffles: Literal["one", "all"] | None = None
+    """Shuffled pairs the classifiers learn from: one an image, or all others of the batch."""
+    perceptual: Literal["efficientnet-lite0", "vgg16", "none"] = "efficientnet-lite0"
+    """Frozen network of the reconstruction's distance; none: the squared error."""
+    perceptual_weight: float = 0.2
+    """Weight of each layer's relative difference (efficientnet-lite0); VGG16's layers count 1."""
+    rec_scale: float | None = None
+    """L_rec is the distance times this times the number of pixel values of an image."""
+    batch: int | None = None
+    """Pairs per step."""
+    encoder_widths: tuple[int, ...] | None = None
+    """Channels of the encoders at each resolution, the finest first."""
+    encoder_blocks: int | None = None
+    """Residual blocks of the encoders at the coarsest resolution."""
+    decoder_widths: tuple[int, ...] | None = None
+    """Channels of the decoder at each resolution, the coarsest first."""
+    decoder_blocks: int | None = None
+    """Residual blocks of the decoder for each code."""
+    patch: Literal[1, 2] | None = None
+    """2: the encoders begin at half the image size, and the decoder's last maps have it."""
+    classifier_width: int | None = None
+    """Width of the residual layers of T and T'."""
+    classifier_blocks: int | None = None
+    """Residual layers of each of the two networks in T and T'."""
+    classifier_features: int | None = None
+    """Length of the inner product of T and T', per position where a code is spatial."""
+    visualiser_widths: tuple[int, ...] | None = None
+    """Channels of the two decoders that show a single code (section 4.2), the coarsest first."""
+    visualise_every: int | None = None
+    """These decoders learn in every so-manyth step; 0: there are none."""
+    lr: float | None = None
+    """Learning rate of encoders, decoder and visualisers."""
+    classifier_lr: float | None = None
+    """Learning rate of T and T'."""
+    final_lr: float | None = None
+    """Share of each learning rate that is left at the end (cosine)."""
+    beta2: float = 0.9
+    """Adam's decay of squared gradients; steps are calmer nearer to 1. The first is 0.5."""
+    half_size: float | None = None
+    """Share of the training at half the image size."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        use_preset(self, _PRESETS)
+        if not self.class_factor:
+            raise ConfigError("--class-factor needs the name of a factor column")
+        check_range(self, _POSITIVE.split(), open_low=True)
+        check_range(self, _NOT_NEGATIVE.split())
+        check_range(self, ("average", "beta2", "half_size"), high=1)
+        for name in ("encoder_widths", "decoder_widths", "visualiser_widths"):
+            widths = getattr(self, name)
+            if len(widths) < 2 or min(widths) < 1:
+                raise ConfigError(f"--{flag(name)} needs two or more positive numbers")
+        every = (self.encoder_widths, self.decoder_widths, self.visualiser_widths)
+        if len({len(widths or ()) for widths in every}) > 1:
+            raise ConfigError(
+                "--encoder-widths, --decoder-widths and --visualiser-widths need as many numbers "
+                "each: codes lie on the grid that they share"
+            )
+        if (self.batch or 0) < 2:
+            raise ConfigError("--batch must be 2 or more: shuffled pairs need another image")
+        if self.covariance == "full" and self.pose_code == "spatial":
+            raise ConfigError("--covariance full needs --pose-code vector")
+
+
+class RobustDisentangling(Method):
+    """Pose and appearance from pairs of the same appearance (Esser, Haux and Ommer, ICCV 2019).
+
+    "Unsupervised Robust Disentangling of Latent Characteristics for Image Synthesis". The pose
+    code comes from the image itself, the appearance code from another image of the same appearance.
+    A classifier T estimates how much the two codes tell of each other, and the pose encoder is kept
+    from it (Eq. 22). What it learns to hide from T, a second classifier T' finds, which it never
+    sees: the gap of the two sets the weight of a variational bottleneck (Eq. 18). Published
+    settings are the preset `paper`; `docs/robust.md` lists where this differs from the paper and
+    its release.
+    """
+
+    name: ClassVar[str] = "robust"
+    Config: ClassVar[type[Any]] = RobustConfig
+    config: RobustConfig
+    _divisor = 1  # of the image size in training
+
+    # ------------------------------------------------------------------ data and networks
+
+    def check(self, data: FactorDataset) -> dict[str, Any]:
+        """See `Method.check`: two appearances or more, one of them at least in two items."""
+        counts = np.bincount(data.class_factor(self.config.class_factor))
+        if counts.max() < 2:
+            raise DataError(
+                f"{data.name}: every item has another {self.config.class_factor}; pairs of the "
+                "same one are needed, such as several images in a folder"
+            )
+        return {"images": data.is_images}
+
+    def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
+        """See `Method.build`: two encoders, a decoder, T, T', visualisers, and the multipliers."""
+        codes = self._code_shapes(shape)
+        pose, appearance = codes["pose"], codes["appearance"]
+        pose_dim, full = int(np.prod(pose)), self.config.covariance == "full"
+        parts: dict[str, nn.Module] = {
+            "pose_encoder": self._encoder(shape, parameters(pose_dim, full), len(pose) == 3),
+            "appearance_encoder": self._encoder(
+                shape, int(np.prod(appearance)), len(appearance) == 3
+            ),
+            "decoder": self._decoder(shape, (pose, appearance), self.config.decoder_widths or ()),
+            "multipliers": Multipliers(self.start_weight),
+        }
+        for name in _CLASSIFIERS:
+            parts[name] = ProductClassifier(
+                pose,
+                appearance,
+                self.config.classifier_width or 1,
+                self.config.classifier_blocks or 0,
+                self.config.classifier_features or 1,
+            )
+        if self.config.visualise_every:
+            widths = self.config.visualiser_widths or ()
+            for space, code in codes.items():
+                parts[f"{space}_visualiser"] = self._decoder(shape, (code,), widths)
+        if not facts["images"]:
+            parts["scale"] = Standard(shape[0])
+        return nn.ModuleDict(parts)
+
+    def _code_shapes(self, shape: tuple[int, ...]) -> dict[str, CodeShape]:
+        """(d,) or (c, h, w) of each code; of vector data all codes are vectors."""
+        config = self.config
+        kinds = {
+            "appearance": (config.appearance_code, config.appearance_dim or 1),
+            "pose": (config.pose_code, config.pose_dim or 1),
+        }
+        if len(shape) == 1:
+            return {space: (dim,) for space, (_, dim) in kinds.items()}
+        levels = len(config.encoder_widths or ()) - 1
+        grid = grid_shape(shape[0], shape[1], levels, config.patch or 1)
+        return {
+            space: (dim, *grid) if kind == "spatial" else (dim,)
+            for space, (kind, dim) in kinds.items()
+        }
+
+    def _encoder(self, shape: tuple[int, ...], outputs: int, spatial: bool) -> nn.Module:
+        config = self.config
+        widths, blocks = config.encoder_widths or (), config.encoder_blocks or 0
+        if len(shape) == 1:
+            return residual_mlp(shape[0], widths[-1], len(widths) + blocks, outputs)
+        return ResidualEncoder(
+            (shape[0], shape[1], shape[2]),
+            outputs,
+            spatial=spatial,
+            widths=widths,
+            blocks=blocks,
+            patch=config.patch or 1,
+        )
+
+    def _decoder(
+        self, shape: tuple[int, ...], codes: Sequence[CodeShape], widths: Sequence[int]
+    ) -> nn.Module:
+        blocks = self.config.decoder_blocks or 0
+        if len(shape) == 1:
+            inputs = sum(code[0] for code in codes)
+            return residual_mlp(inputs, widths[0], len(widths) + blocks, shape[0])
+        return SubPixelDecoder(
+            codes,
+            (shape[0], shape[1], shape[2]),
+            widths=widths,
+            blocks=blocks,
+            patch=self.config.patch or 1,
+        )
+
+    @property
+    def start_weight(self) -> float:
+        """Weight of the KL term at the start."""
+        config = self.config
+        starts = {"adversarial": 0.0, "beta-vae": config.beta}
+        return starts.get(config.variant, config.gamma) or 0.0
+
+    def stages(self, data: FactorDataset) -> Sequence[Stage]:
+        """See `Method.stages`: a single one."""
+        return [Disentangling(self, data)]
+
+    # ------------------------------------------------------------------ use
+
+    @property
+    def code_spaces(self) -> dict[str, CodeSpace]:
+        """`appearance`, what pairs share, and `pose`, everything else."""
+        if not hasattr(self, "data_shape"):  # a spatial code's size is that of the images' grid
+            self._require_trained()
+        shapes = self._code_shapes(self.data_shape)
+        factors = {"appearance": self.config.class_factor, "pose": None}
+        return {
+            space: CodeSpace(space, int(np.prod(shape)), factors[space])
+            for space, shape in shapes.items()
+        }
+
+    def encode_items(self, items: Tensor) -> dict[str, Tensor]:
+        """The appearance, and the mean of the pose's posterior."""
+        return {"appearance": self.appearance(items), "pose": self.pose(items).mean}
+
+    def pose(self, items: Tensor) -> Posterior:
+        """q(pose | item): the posterior of items [b, C, H, W] in [0, 1] or [b, D]."""
+        values = self._part("pose_encoder")(self._standard(items))
+        dim = int(np.prod(self._code_shapes(self.data_shape)["pose"]))
+        return posterior(values, dim, self.config.covariance == "full", self.config.bound or 0.0)
+
+    def appearance(self, items: Tensor) -> Tensor:
+        """Appearance codes float32 [b, dim] of items [b, C, H, W] in [0, 1] or [b, D]."""
+        codes: Tensor = self._part("appearance_encoder")(self._standard(items)).float()
+        return codes
+
+    def decode_codes(self, codes: dict[str, Tensor]) -> Tensor:
+        """D(pose, appearance)."""
+        return self.generate("decoder", codes["pose"], codes["appearance"])
+
+    def generate(self, decoder: str, *codes: Tensor, divisor: int = 1) -> Tensor:
+        """Images [b, C, H / divisor, W / divisor] in [0, 1], or vectors, by one of the decoders."""
+        network = self._part(decoder)
+        if len(self.data_shape) == 1:
+            vectors: Tensor = self._part("scale").restore(network(torch.cat(codes, 1)).float())
+            return vectors
+        images: Tensor = network(*codes, divisor=divisor)
+        return images
+
+    def visualise_codes(self, codes: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What each code says alone (section 4.2): items of single codes [b, dim].
+
+        {} for a model without visualisers.
+        """
+        if not self.config.visualise_every:
+            return {}
+        return {s: self.generate(f"{s}_visualiser", code) for s, code in codes.items()}
+
+    def training_items(self, codes: dict[str, Tensor]) -> Tensor:
+        """Images at the size that is trained just now, enlarged to full size."""
+        images = self.generate("decoder", codes["pose"], codes["appearance"], divisor=self._divisor)
+        return F.interpolate(images, self.data_shape[:2])
+
+    def _part(self, name: str) -> Any:
+        return self.network[name]  # type: ignore[index]
+
+    def _standard(self, items: Tensor) -> Tensor:
+        """Vectors with mean 0 and deviation 1; images at full size, which the encoders need."""
+        if len(self.data_shape) == 1:
+            standard: Tensor = self._part("scale")(items)
+            return standard
+        full = self.data_shape[:2]
+        return items if items.shape[2:] == full else F.interpolate(items, full)
+
+
+class Multipliers(nn.Module):
+    """lambda, gamma and the running averages of the estimates, which all survive a resume.
+
+    Args:
+        weight: gamma at the start.
+    """
+
+    multiplier: Tensor
+    weight: Tensor
+    sums: Tensor
+    total: Tensor
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.register_buffer("multiplier", torch.zeros(()))
+        self.register_buffer("weight", torch.tensor(float(weight)))
+        self.register_buffer("sums", torch.zeros(len(_CLASSIFIERS)))
+        self.register_buffer("total", torch.zeros(()))
+
+    def observe(self, estimates: Tensor, decay: float) -> None:
+        """Take I_T and I_T' [2] of a batch into the averages."""
+        self.sums.mul_(decay).add_((1 - decay) * estimates)
+        self.total.mul_(decay).add_(1 - decay)
+
+    @property
+    def averages(self) -> Tensor:
+        """Averages of I_T and I_T' [2], each batch weighted by decay^age; 0 before the first."""
+        return self.sums / self.total.clamp_min(1e-12)
+
+
+class Standard(nn.Module):
+    """Brings vectors to mean 0 and standard deviation 1 per entry, and back."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("std", torch.ones(dim))
+
+    def fit(self, data: FactorDataset) -> None:
+        """Take mean and deviation of the data; entries that are constant keep their scale."""
+        vectors = np.asarray(data.items, np.float64)
+        std = vectors.std(0)
+        self.mean.copy_(torch.from_numpy(vectors.mean(0)))
+        self.std.copy_(torch.from_numpy(np.where(std > 1e-8, std, 1.0)))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """[b, D] -> [b, D]."""
+        return (vectors.float() - self.mean) / self.std
+
+    def restore(self, vectors: Tensor) -> Tensor:
+        """The inverse."""
+        return vectors * self.std + self.mean
+
+
+class Disentangling(Stage):
+    """The one stage: encoders and decoder against the constraint, classifiers, visualisers."""
+
+    name = "disentangling"
+
+    def __init__(self, method: RobustDisentangling, data: FactorDataset) -> None:
+        self.method, self.config, self.data = method, method.config, data
+        self.estimates: Tensor | None = None  # I_T, I_T' of the step being made
+
+    @property
+    def network(self) -> Any:
+        return self.method.network
+
+    def setup(self) -> None:
+        if not self.data.is_images:
+            self.network["scale"].fit(self.data)
+
+    def sampler(self, context: Context) -> Sampler:
+        return context.pairs(self.config.class_factor, self.config.batch or 2)
+
+    def resolutions(self) -> Sequence[tuple[float, int]]:
+        half = self.config.half_size or 0.0
+        if half == 0 or not self.data.is_images or min(self.data.shape[:2]) < 32:
+            return [(1.0, 1)]
+        return [(half, 2), (1 - half, 1)]
+
+    def prepare(self) -> None:
+        device = next(self.network.parameters()).device
+        config = self.config
+        if self.data.is_images:
+            self.distance = Distance(self.data, config.perceptual, config.perceptual_weight, device)
+
+    def players(self) -> Sequence[Player]:
+        """§3.5: no loss reaches another player's networks, whatever it passes through."""
+        config = self.config
+        rate = Cosine(config.final_lr or 0.0) * Ramp(steps=100)
+
+        def player(name: str, networks: Sequence[str], lr: float | None) -> Player:
+            params = [p for part in networks for p in self.network[part].parameters()]
+            return Player(name, [Group(params, lr or 0.0, rate, (0.5, config.beta2))])
+
+        found = [
+            player("model", ("pose_encoder", "appearance_encoder", "decoder"), config.lr),
+            *(player(name, (name,), config.classifier_lr) for name in _CLASSIFIERS),
+        ]
+        if config.visualise_every:
+            both = ("pose_visualiser", "appearance_visualiser")
+            found.append(player("visualisers", both, config.lr))
+        return found
+
+    def step(self, batch: Batch, progress: Progress) -> StepResult:
+        """Fig. 4: x2 = "a" gives the pose and is to be made, x1 = "b" gives the appearance."""
+        x2, x1, method = batch["a"], batch["b"], self.method
+        divisor = method._divisor = progress.divisor
+        q = method.pose(x2.images)
+        pose = q.sample(x2.randn(q.mean.shape[1]))
+        appearance = method.appearance(x1.images)
+        made = method.generate("decoder", pose, appearance, divisor=divisor)
+        rec = self.reconstruction(made, x2, divisor)
+        kl = posterior_kl(q.mean, q.log_diagonal, q.below)
+        # E_pi sees T, and neither E_alpha nor the decoder do; T' sees codes that lead nowhere.
+        order = x2.permutation(others=True)
+        t, t_loss = self.classify("T", pose, appearance.detach(), x2, order)
+        other, other_loss = self.classify("T'", pose.detach(), appearance.detach(), x2, order)
+        self.estimates = torch.stack([t.detach(), other.detach()])
+        losses = {
+            "model": rec + self.regularisation(kl, t, progress.step),
+            "T": t_loss,
+            "T'": other_loss,
+        }
+        every = self.config.visualise_every
+        if every and progress.step % every == 0:
+            losses["visualisers"] = self.visualisation(pose, appearance, x2, divisor)
+        return StepResult(losses, self.logs(rec, kl))
+
+    def reconstruction(self, made: Tensor, x2: View, divisor: int) -> Tensor:
+        """L_rec of Eq. 20, up to a constant."""
+        values = float(np.prod(self.method.data_shape))
+        if self.data.is_images:
+            distance = self.distance(made, x2, divisor)
+        else:
+            distance = self._squared(made, x2.images)
+        return (self.config.rec_scale or 0.0) * values * distance
+
+    def _squared(self, made: Tensor, true: Tensor) -> Tensor:
+        """Mean squared difference; of vectors in units of their standard deviation."""
+        if self.data.is_images:
+            return F.mse_loss(made, true)
+        scale = self.network["scale"]
+        return F.mse_loss(scale(made), scale(true))
+
+    def classify(
+        self, name: str, pose: Tensor, appearance: Tensor, x: View, order: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Estimate of the mutual information (Eq. 12), and the classifier's loss (Eq. 10-11).
+
+        Args:
+            name: "T" or "T'".
+            pose, appearance: codes [b, dim]; `x` is their view and `order` [b] shuffles it.
+        """
+        first, second = self.network[name](pose, appearance)
+        joint = pair_logits(first, second)
+        everyone = x.gather(second)
+        if self.config.shuffles == "one":
+            shuffled = pair_logits(first, everyone[order])
+        else:
+            with torch.autocast(first.device.type, enabled=False):
+                logits = first @ everyone.T
+            others = torch.ones_like(logits, dtype=torch.bool)
+            others[torch.arange(len(x), device=x.device), x.places] = False
+            shuffled = logits[others]
+        return x.mean(joint), pair_classification(joint, shuffled)
+
+    def regularisation(self, kl: Tensor, estimate: Tensor, step: int) -> Tensor:
+        """L_VB + L_MI of Eq. 19, as far as the variant has them."""
+        config, state = self.config, self.network["multipliers"]
+        loss: Tensor = state.weight.clone() * kl
+        if config.variant in _CONSTRAINED and step >= (config.warm_up or 0):
+            multiplier = state.multiplier.clone()
+            loss = loss + augmented_lagrangian(estimate, config.epsilon, multiplier, config.mu)
+        return loss
+
+    def visualisation(self, pose: Tensor, appearance: Tensor, x2: View, divisor: int) -> Tensor:
+        """Section 4.2: the mean item of a pose, and of an appearance. No gradient to the codes."""
+        loss = torch.zeros((), device=pose.device)
+        for space, code in {"pose": pose, "appearance": appearance}.items():
+            made = self.method.generate(f"{space}_visualiser", code.detach(), divisor=divisor)
+            loss = loss + self._squared(made, x2.images)
+        return loss
+
+    def logs(self, rec: Tensor, kl: Tensor) -> dict[str, Tensor | float]:
+        """What Table 1 shows; the estimates are the averages up to this step."""
+        state = self.network["multipliers"]
+        assert self.estimates is not None
+        state.observe(self.estimates, self.config.average)
+        t, other = state.averages
+        return {
+            "I_T": t,
+            "I_T'": other,
+            "gamma": state.weight.clone(),
+            "lambda": state.multiplier.clone(),
+            "L_rec": rec.detach(),
+            "KL": kl.detach(),
+        }
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        """lambda by Eq. 23, gamma by Eq. 18 or, without L_MI, Eq. 24."""
+        config, state = self.config, self.network["multipliers"]
+        if progress.step < (config.warm_up or 0) or self.estimates is None:
+            return
+        if config.variant in _CONSTRAINED:
+            estimate = self.estimates[0]
+            state.multiplier.copy_(
+                next_multiplier(state.multiplier, estimate, config.epsilon, config.mu)
+            )
+        if config.variant in _WEIGHT_MOVES:
+            t, other = state.averages
+            bias = 0.0 if config.variant == "equal" else config.b_gamma or 0.0
+            gap = other - config.epsilon if config.variant == "variational" else other - t - bias
+            state.weight.copy_(next_weight(state.weight, gap, config.l_gamma or 0.0))
+
+    def finish(self) -> None:
+        self.method._divisor = 1

@@ -1,0 +1,154 @@
+"""The symmetric VAE (Pu et al., AISTATS 2018), as Ruiz et al. (2019) compare with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from unmingle.data import FactorDataset
+from unmingle.errors import ConfigError
+from unmingle.losses.variational import (
+    gaussian_nll,
+    laplace_nll,
+    log_ratio_regression,
+    symmetric_divergence,
+)
+from unmingle.nn.discriminators import JointDiscriminator
+from unmingle.training.stage import Batch, Player, Progress, Stage, StepResult, View
+
+from .settings import check_range
+from .vae import VAE, VAEConfig, Variational
+
+
+@dataclass
+class SymmetricVAEConfig(VAEConfig):
+    """Settings of the symmetric VAE.
+
+    Raises:
+        ConfigError: naming the flag that is wrong.
+    """
+
+    adversarial: float = 1.0
+    """Weight of the symmetric KL divergence as the discriminator estimates it."""
+    code_weight: float = 1.0
+    """Weight of the reconstruction of drawn codes from the items generated from them."""
+    zeroed: float = 0.25
+    """Chance that an input of the discriminator's last layers (item, code) is zeroed."""
+    discriminator_widths: tuple[int, ...] | None = None
+    """Channels of the discriminator's image network."""
+    discriminator_hidden: int | None = None
+    """Features of each input of the discriminator's last layers."""
+    discriminator_lr: float | None = None
+    """Learning rate of the discriminator."""
+
+    def presets(self) -> dict[str, dict[str, Any]]:
+        """See `NetworkConfig.presets`."""
+        known = super().presets()
+        for name, own in DISCRIMINATORS.items():
+            known[name].update(own)
+        return known
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_adversarial(self)
+
+
+DISCRIMINATORS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "discriminator_widths": (32, 64, 128, 256, 256),
+        "discriminator_hidden": 256,
+        "discriminator_lr": 1e-4,
+    },
+    "laptop": {
+        "discriminator_widths": (16, 32, 64, 96, 128),
+        "discriminator_hidden": 128,
+        "discriminator_lr": 3e-4,
+    },
+}
+
+
+def check_adversarial(config: Any) -> None:
+    """The settings of everything with such a discriminator.
+
+    Raises:
+        ConfigError: naming the flag that is wrong.
+    """
+    check_range(config, ("adversarial", "code_weight"))
+    check_range(config, ("zeroed",), high=1)
+    check_range(config, ("discriminator_hidden", "discriminator_lr"), open_low=True)
+    widths = config.discriminator_widths
+    if len(widths) < 2 or min(widths) < 1:
+        raise ConfigError("--discriminator-widths needs two or more positive numbers")
+
+
+def keep_inputs(x: View, count: int, zeroed: float) -> Tensor:
+    """[b, count], 0 with chance `zeroed` and 1 otherwise: the inputs a discriminator keeps."""
+    return (x.rand(count) >= zeroed).float()
+
+
+class SymmetricVAE(VAE):
+    """Symmetric VAE: KL in both directions, by a discriminator (Pu et al., AISTATS 2018).
+
+    "Symmetric Variational Autoencoder and Connections to Adversarial Learning", in the form that
+    Ruiz et al. (2019) compare with: their Eq. 8 and 10 without a reference set. A discriminator
+    d(x, z) learns log q(x,z)/p(x,z); images and codes are also rebuilt explicitly. Networks and
+    likelihood as in `VAE`.
+    """
+
+    name: ClassVar[str] = "symmetric-vae"
+    Config: ClassVar[type[Any]] = SymmetricVAEConfig
+    config: SymmetricVAEConfig
+
+    def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
+        """See `Method.build`: encoder, generator and discriminator."""
+        network: Any = super().build(shape, facts)
+        config = self.config
+        network["discriminator"] = JointDiscriminator(
+            shape,
+            [config.latent_dim],
+            config.discriminator_widths or (),
+            config.discriminator_hidden or 1,
+        )
+        return network  # type: ignore[no-any-return]
+
+    def stages(self, data: FactorDataset) -> Sequence[Stage]:
+        """See `Method.stages`: one, with two players."""
+        return [Symmetric(self, data)]
+
+
+class Symmetric(Variational):
+    """The one stage: Eq. 8 and 10 for the model, Eq. 9 for the discriminator."""
+
+    name = "symmetric"
+    method: SymmetricVAE
+
+    def players(self) -> Sequence[Player]:
+        group = self.method.group("discriminator", lr=self.method.config.discriminator_lr)
+        return [*super().players(), Player("discriminator", [group])]
+
+    def step(self, batch: Batch, progress: Progress) -> StepResult:
+        x, method, config = batch["x"], self.method, self.method.config
+        generator, d = method.part("generator"), method.part("discriminator")
+        seen = method.part("scaling")(x.images)
+        z = method.draw("encoder", seen, x.randn(config.latent_dim)).code
+        drawn = x.randn(config.latent_dim)
+        made = generator(drawn)
+
+        # One choice of zeroed inputs for both, so that the two sides differ in nothing else.
+        keep = keep_inputs(x, d.inputs, config.zeroed)
+        in_q, in_p = d(seen, [z], keep), d(made, [drawn], keep)
+        divergence = symmetric_divergence(in_q, in_p)
+        rebuilt = laplace_nll(generator(z), seen, config.scale or 1.0)
+        codes = gaussian_nll(drawn, *method.infer("encoder", made))
+        loss = rebuilt + config.code_weight * codes + config.adversarial * divergence
+        return StepResult(
+            {"model": loss, "discriminator": log_ratio_regression(in_q, in_p)},
+            {
+                "reconstruction": rebuilt.detach(),
+                "codes": codes.detach(),
+                "divergence": divergence.detach(),
+            },
+        )

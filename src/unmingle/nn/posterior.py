@@ -1,0 +1,62 @@
+"""Gaussian posteriors of a code, as a network gives them: a mean and a factor of the covariance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_LOG_STD = (-15.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """N(mean, L L^T) for each row, L lower triangular.
+
+    Attributes:
+        mean: float32 [b, d].
+        log_diagonal: logarithms of L's diagonal, float32 [b, d]; standard deviations where the
+            covariance is diagonal.
+        below: what L has below its diagonal, float32 [b, d, d] (zero elsewhere), or None if the
+            covariance is diagonal.
+    """
+
+    mean: Tensor
+    log_diagonal: Tensor
+    below: Tensor | None = None
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """mean + L noise, [b, d] for standard normal noise [b, d]."""
+        codes = self.mean + self.log_diagonal.exp() * noise
+        if self.below is None:
+            return codes
+        return codes + (self.below @ noise[:, :, None])[:, :, 0]
+
+
+def parameters(dim: int, full: bool) -> int:
+    """How many numbers a posterior of `dim` entries needs, with `full` or diagonal covariance."""
+    return 2 * dim + (dim * (dim - 1) // 2 if full else 0)
+
+
+def posterior(values: Tensor, dim: int, full: bool, bound: float = 0.0) -> Posterior:
+    """The posterior of a network's output [b, parameters(dim, full)].
+
+    With a `bound` above 0 means are kept softly within +-bound, m becoming bound * tanh(m / bound),
+    and the diagonal of L below 1, the prior's, its logarithm s becoming -softplus(-s). Logarithms
+    of standard deviations are kept in [-15, 5]. The rows of L are divided by the root of their
+    length, so that at the start all entries vary alike.
+    """
+    values = values.float()
+    mean, log_diagonal = values[:, :dim], values[:, dim : 2 * dim]
+    if bound:
+        mean, log_diagonal = bound * torch.tanh(mean / bound), F.logsigmoid(log_diagonal)
+    log_diagonal = log_diagonal.clamp(*_LOG_STD)
+    if not full:
+        return Posterior(mean, log_diagonal)
+    rows, columns = torch.tril_indices(dim, dim, -1, device=values.device)
+    lengths = torch.arange(1, dim + 1, device=values.device).float().sqrt()
+    below = values.new_zeros(len(values), dim * dim)
+    below = below.index_copy(1, rows * dim + columns, values[:, 2 * dim :] / lengths[rows])
+    return Posterior(mean, log_diagonal, below.view(-1, dim, dim))

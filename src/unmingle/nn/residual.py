@@ -1,0 +1,259 @@
+"""Residual networks between items and codes: encoders, and decoders with sub-pixel up-sampling.
+
+A code is either spatial, channels [c, h, w] on the coarsest grid of the images, or a vector [d];
+both are handled flat, as [b, c * h * w] or [b, d].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CodeShape = tuple[int, ...]
+"""(c, h, w) of a spatial code, (d,) of a vector."""
+
+
+class ResidualConv(nn.Module):
+    """x + conv(ReLU(x)), 3x3, on maps [b, width, h, w]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, width, h, w] -> the same shape."""
+        y: Tensor = x + self.conv(F.relu(x))
+        return y
+
+
+class ResidualLinear(nn.Module):
+    """x + linear(ReLU(x)), on vectors [b, width]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, width] -> the same shape."""
+        y: Tensor = x + self.linear(F.relu(x))
+        return y
+
+
+def residual_mlp(inputs: int, width: int, blocks: int, outputs: int) -> nn.Sequential:
+    """Vectors [b, inputs] to [b, outputs] by `blocks` residual layers of `width`."""
+    return nn.Sequential(
+        nn.Linear(inputs, width),
+        *(ResidualLinear(width) for _ in range(blocks)),
+        nn.ReLU(),
+        nn.Linear(width, outputs),
+    )
+
+
+def grid_shape(height: int, width: int, levels: int, patch: int = 1) -> tuple[int, int]:
+    """Height and width of the coarsest grid after `levels` halvings of patches, rounded up."""
+    cell = patch * 2**levels
+    return -(-height // cell), -(-width // cell)
+
+
+def _margins(size: int, cells: int, cell: int) -> tuple[int, int]:
+    """What a side of `size` lacks to `cells` whole cells: before and after."""
+    missing = cells * cell - size
+    return missing // 2, missing - missing // 2
+
+
+class ResidualEncoder(nn.Module):
+    """Images to codes: residual blocks, each followed by a strided convolution.
+
+    Args:
+        shape: (H, W, C) of the images. Sides that are no multiple of the coarsest cell are filled
+            up by repeating the border.
+        outputs: numbers of the code; of a spatial code they must be a multiple of the grid's cells.
+        spatial: the outputs are channels on the coarsest grid; else a linear layer of all of it.
+        widths: channels at each resolution, the finest first; each further one halves the maps.
+        blocks: residual blocks at the coarsest resolution.
+        patch: stride of the first convolution: 1, or 2, which saves what is dearest.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        outputs: int,
+        *,
+        spatial: bool,
+        widths: Sequence[int],
+        blocks: int,
+        patch: int = 1,
+    ) -> None:
+        super().__init__()
+        height, width, channels = shape
+        cell = patch * 2 ** (len(widths) - 1)
+        rows, columns = grid_shape(height, width, len(widths) - 1, patch)
+        top, bottom = _margins(height, rows, cell)
+        left, right = _margins(width, columns, cell)
+        self.padding = (left, right, top, bottom)
+        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], patch + 2, patch, padding=1)]
+        for before, after in pairwise(widths):
+            layers += [ResidualConv(before), nn.Conv2d(before, after, 4, 2, padding=1)]
+        layers += [ResidualConv(widths[-1]) for _ in range(blocks)]
+        layers.append(nn.ReLU())
+        if spatial:
+            layers.append(nn.Conv2d(widths[-1], outputs // (rows * columns), 3, padding=1))
+        layers.append(nn.Flatten())
+        if not spatial:
+            layers.append(nn.Linear(widths[-1] * rows * columns, outputs))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """float32 [b, outputs] of images [b, C, H, W] in [0, 1]."""
+        x = images * 2 - 1
+        if any(self.padding):
+            x = F.pad(x, self.padding, mode="replicate")
+        codes: Tensor = self.layers(x.contiguous(memory_format=torch.channels_last)).float()
+        return codes
+
+
+class SubPixel(nn.Module):
+    """A 3x3 convolution to `factor` x `factor` values per position, which become pixels.
+
+    Shi et al., CVPR 2016. At a lower resolution the values of a position are averaged, as the
+    pixels of a smaller image are.
+    """
+
+    def __init__(self, inputs: int, outputs: int, factor: int = 2) -> None:
+        super().__init__()
+        self.factor = factor
+        self.conv = nn.Conv2d(inputs, outputs * factor**2, 3, padding=1)
+
+    def forward(self, x: Tensor, divisor: int = 1) -> Tensor:
+        """[b, inputs, h, w] -> [b, outputs, h * factor / divisor, w * factor / divisor]."""
+        if divisor == 1:
+            return F.pixel_shuffle(self.conv(x), self.factor)
+        if divisor != self.factor:
+            return F.avg_pool2d(F.pixel_shuffle(self.conv(x), self.factor), divisor)
+        # The mean of the outputs is the output of the mean kernel, at a quarter of the price.
+        weight, bias = self.conv.weight, self.conv.bias
+        assert bias is not None
+        weight = weight.view(-1, self.factor**2, *weight.shape[1:]).mean(1)
+        bias = bias.view(-1, self.factor**2).mean(1)
+        return F.conv2d(x, weight, bias, padding=1)
+
+
+class _Branch(nn.Module):
+    """From one flat code to maps [b, width, rows, columns]."""
+
+    def __init__(self, code: CodeShape, width: int, grid: tuple[int, int], blocks: int) -> None:
+        super().__init__()
+        self.code, self.maps = code, (width, *grid)
+        self.enter: nn.Module = (
+            nn.Conv2d(code[0], width, 3, padding=1)
+            if len(code) == 3
+            else nn.Linear(code[0], width * grid[0] * grid[1])
+        )
+        self.blocks = nn.Sequential(*(ResidualConv(width) for _ in range(blocks)))
+
+    def forward(self, code: Tensor) -> Tensor:
+        shape = self.code if len(self.code) == 3 else (-1,)
+        x = self.enter(code.reshape(len(code), *shape)).view(len(code), *self.maps)
+        y: Tensor = self.blocks(x.contiguous(memory_format=torch.channels_last))
+        return y
+
+
+class SubPixelDecoder(nn.Module):
+    """Codes to images: residual blocks for each code, joined, then sub-pixel up-sampling.
+
+    Args:
+        codes: shape of each code, in the order they are given.
+        shape: (H, W, C) of the images, cut from the middle of the next larger number of cells.
+        widths: channels at each resolution, the coarsest first; each further one doubles the maps.
+        blocks: residual blocks of each code at the coarsest resolution.
+        patch: 1: the last maps have the images' size; 2: the images are sub-pixels of maps of half
+            that size.
+    """
+
+    def __init__(
+        self,
+        codes: Sequence[CodeShape],
+        shape: tuple[int, int, int],
+        *,
+        widths: Sequence[int],
+        blocks: int,
+        patch: int = 1,
+    ) -> None:
+        super().__init__()
+        self.height, self.width, channels = shape
+        self.patch = patch
+        grid = grid_shape(self.height, self.width, len(widths) - 1, patch)
+        self.branches = nn.ModuleList(_Branch(code, widths[0], grid, blocks) for code in codes)
+        self.join = nn.Conv2d(len(codes) * widths[0], widths[0], 3, padding=1)
+        self.residuals = nn.ModuleList(ResidualConv(width) for width in widths)
+        self.ups = nn.ModuleList(SubPixel(before, after) for before, after in pairwise(widths))
+        self.head = SubPixel(widths[-1], channels, patch)
+
+    def forward(self, *codes: Tensor, divisor: int = 1) -> Tensor:
+        """Images float32 [b, C, H / divisor, W / divisor] in [0, 1] of flat codes [b, d] each.
+
+        Args:
+            codes: as many as the decoder was made for.
+            divisor: 1, 2, 4, ...; the last log2(divisor) up-samplings are left out.
+        """
+        parts = [branch(code) for branch, code in zip(self.branches, codes, strict=True)]
+        x = self.join(torch.cat(parts, dim=1))
+        skipped = int(math.log2(divisor)) - int(math.log2(self.patch))
+        for number, residual in enumerate(self.residuals):
+            x = residual(x)
+            if number < len(self.ups):
+                x = self.ups[number](x, 2 if number >= len(self.ups) - skipped else 1)
+        images = torch.sigmoid(self.head(x, min(divisor, self.patch)).float())
+        height, width = -(-self.height // divisor), -(-self.width // divisor)
+        top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
+        return images[:, :, top : top + height, left : left + width]
+
+
+class ProductClassifier(nn.Module):
+    """Tells pairs of codes that belong together from shuffled ones: a logit per pair.
+
+    The logit is the inner product of what two residual networks make of the two codes, so that the
+    codes of a batch need to go through the networks once for joint and shuffled pairs alike.
+
+    Args:
+        first, second: shapes of the codes; spatial ones are on the same grid.
+        width: of the residual layers.
+        blocks: how many each network has.
+        features: length of the inner product, per position where a code is spatial.
+    """
+
+    def __init__(
+        self, first: CodeShape, second: CodeShape, width: int, blocks: int, features: int
+    ) -> None:
+        super().__init__()
+        grid = next((shape[1:] for shape in (first, second) if len(shape) == 3), ())
+        positions = math.prod(grid)
+        self.first = _features(first, width, blocks, features, positions)
+        self.second = _features(second, width, blocks, features, positions)
+
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """What is to be multiplied: float32 [b, features] of each of two flat codes [b, d]."""
+        return self.first(first).float(), self.second(second).float()
+
+
+def pair_logits(first: Tensor, second: Tensor) -> Tensor:
+    """Inner products [b] of features [b, F]."""
+    return (first * second).sum(1)
+
+
+def _features(code: CodeShape, width: int, blocks: int, features: int, positions: int) -> nn.Module:
+    if len(code) == 1:
+        return residual_mlp(code[0], width, blocks, features * positions)
+    return nn.Sequential(
+        nn.Unflatten(1, code),
+        nn.Conv2d(code[0], width, 3, padding=1),
+        *(ResidualConv(width) for _ in range(blocks)),
+        nn.ReLU(),
+        nn.Conv2d(width, features, 3, padding=1),
+        nn.Flatten(),
+    )

@@ -1,0 +1,153 @@
+"""Codes as features for scikit-learn: a transformer that trains a method, or uses a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from unmingle.errors import ConfigError, DataError, nearest
+
+
+class CodeTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Items to codes, as a step of a scikit-learn pipeline.
+
+    `CodeTransformer(method="vae", budget="5min")` trains on what `fit` is given;
+    `CodeTransformer(run="runs/a")` uses a trained model and learns nothing.
+
+    Args:
+        method: name of the method to train ("vae", "reference-vae"); not with `run`.
+        settings: the method's settings.
+        run: run folder of a trained model; not with `method`.
+        spaces: the code spaces to put side by side; all in the model's order if None.
+        image_shape: (H, W) or (H, W, C), where X is of flattened images [N, H * W * C].
+        label: name of the factor column that y becomes, for methods that must be told one.
+        budget: how long to train: a time, steps or epochs.
+        seed: of everything random.
+        device: auto, cpu, cuda or mps.
+
+    Attributes:
+        model_: the trained model.
+        n_features_in_: numbers of an item, if X is [N, D].
+    """
+
+    def __init__(
+        self,
+        method: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        run: str | os.PathLike[str] | None = None,
+        spaces: tuple[str, ...] | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        label: str = "class",
+        budget: str | float = "5min",
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.method = method
+        self.settings = settings
+        self.run = run
+        self.spaces = spaces
+        self.image_shape = image_shape
+        self.label = label
+        self.budget = budget
+        self.seed = seed
+        self.device = device
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train the method on X, or open the run.
+
+        Args:
+            X: uint8 images [N, H, W, C] or [N, H, W]; with `image_shape` flattened ones; numbers
+                [N, D]; or a `FactorDataset`.
+            y: labels [N], whole numbers or texts; they become the factor column `label`.
+
+        Raises:
+            ConfigError: neither `method` nor `run`, or both; an unknown method or code space.
+            DataError: X is nothing a method can learn from.
+        """
+        from unmingle.data import FactorDataset
+        from unmingle.methods import METHODS, load
+
+        if (self.method is None) == (self.run is None):
+            raise ConfigError("CodeTransformer needs method=, to train one, or run=, to use one")
+        if self.run is not None:
+            self.model_ = load(self.run)
+        else:
+            if self.method not in METHODS:
+                raise ConfigError(f"no method {self.method!r}.{nearest(str(self.method), METHODS)}")
+            data = X if isinstance(X, FactorDataset) else self._data(X, y)
+            model = METHODS[str(self.method)](**dict(self.settings or {}))
+            self.model_ = model.fit(
+                data, budget=self.budget, seed=self.seed, device=self.device, quiet=True
+            )
+        self._chosen()
+        if not isinstance(X, FactorDataset) and np.ndim(X) == 2:
+            self.n_features_in_ = int(np.shape(X)[1])
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """The codes of X, float32 [N, dims], spaces side by side.
+
+        Raises:
+            NotFittedError: before `fit`.
+            DataError: X is not like what the model was trained on.
+        """
+        from unmingle.data import FactorDataset
+
+        check_is_fitted(self, "model_")
+        items = X if isinstance(X, FactorDataset) else self._items(X)
+        codes = self.model_.encode(items)
+        return np.concatenate([codes[space] for space in self._chosen()], axis=1)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """`target0`, `target1`, …: code space and dimension."""
+        check_is_fitted(self, "model_")
+        spaces = self.model_.code_spaces
+        names = [f"{space}{i}" for space in self._chosen() for i in range(spaces[space].dim)]
+        return np.asarray(names, dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def _chosen(self) -> tuple[str, ...]:
+        known = self.model_.code_spaces
+        chosen = tuple(known) if self.spaces is None else tuple(self.spaces)
+        for space in chosen:
+            if space not in known:
+                raise ConfigError(f"no code space {space!r}.{nearest(space, known)}")
+        if not chosen:
+            raise ConfigError("spaces=() chooses no code space")
+        return chosen
+
+    def _items(self, X: Any) -> NDArray[Any]:
+        """Images [N, H, W, C] as they are, or float32 vectors."""
+        items = np.asarray(X)
+        if self.image_shape is not None and items.ndim == 2:
+            if items.shape[1] != int(np.prod(self.image_shape)):
+                sides = "x".join(map(str, self.image_shape))
+                raise DataError(
+                    f"X has {items.shape[1]} features, and images of {sides} have "
+                    f"{int(np.prod(self.image_shape))}"
+                )
+            if items.dtype.kind == "f":  # scikit-learn's scalers and loaders make floats of pixels
+                if not np.isfinite(items).all() or items.min() < 0 or items.max() > 255:
+                    raise DataError("pixels must be from 0 to 255")
+                items = items.round().astype(np.uint8)
+            items = items.reshape(len(items), *self.image_shape)
+        if items.ndim == 2:
+            return items.astype(np.float32)
+        return items[..., None] if items.ndim == 3 else items
+
+    def _data(self, X: Any, y: Any) -> Any:
+        from unmingle.data import FactorDataset
+
+        items = self._items(X)
+        factors = None if y is None else {self.label: np.asarray(y)}
+        if items.ndim == 2:
+            return FactorDataset(vectors=items, factors=factors, name="X")
+        return FactorDataset(images=items, factors=factors, name="X")
