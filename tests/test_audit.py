@@ -175,9 +175,9 @@ def test_a_leak_behind_held_out_combinations_is_found(quick):
     # the plain probe learns which combinations the training rows had, and is below chance
     assert by_name["linear"].result.accuracy < by_name["linear"].result.chance
     assert by_name["linear"].p_value > 0.05
-    assert by_name["linear, pose removed"].result.accuracy > 0.5
+    assert by_name["linear (pose removed)"].result.accuracy > 0.5
     assert leak.p_value <= 0.05 and leak.level in ("partial", "strong")
-    assert "linear, pose removed" in leak.verdict and "missed by linear" in leak.verdict
+    assert "linear (pose removed)" in leak.verdict and "missed by linear" in leak.verdict
     assert leak.shuffled == "rows with the same pose"
     assert leak.information.bound.low > 0.2
     assert leak.information.removed == "pose"

@@ -12,6 +12,7 @@ import pytest
 import torch
 from training_toy import ROWS, Stopped, settings, stop_after, toy, toy_data
 
+import unmingle as um
 from unmingle.errors import ConfigError
 from unmingle.training.checkpoint import load_snapshot
 from unmingle.training.hardware import launched_processes
@@ -109,3 +110,34 @@ def test_a_batch_that_does_not_divide_is_refused():
     model, stages = toy()
     with pytest.raises(ConfigError, match="batch size 6 cannot be shared evenly by 4"):
         train(model, stages, toy_data(), settings("2steps", shards=4))
+
+
+START = """
+import sys
+import unmingle as um
+
+data = um.load_data("shapes3d", rows=40, size=32, seed=0)
+model = um.LORD(
+    class_factor="shape", perceptual="none", start="components", content_dim=16,
+    half_size=0.0, second_stage=0.0, code_lr=1e-9, batch=16,
+)
+model.fit(data, budget="1steps", out=sys.argv[1], quiet=True)
+"""
+
+
+def test_codes_of_all_processes_start_from_the_same_components(tmp_path):
+    script, found = tmp_path / "start.py", {}
+    script.write_text(START)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    for name, command in {"alone": [sys.executable], "two": run}.items():
+        done = subprocess.run(
+            [*command, str(script), str(tmp_path / name)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        found[name] = um.load(tmp_path / name).network["content"].weight
+    assert found["alone"].std() > 0.5  # not the uniform start
+    torch.testing.assert_close(found["two"], found["alone"], rtol=1e-4, atol=1e-4)

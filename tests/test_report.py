@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import shlex
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from test_cli import TRAIN, failure
 from unmingle.cli import main
 from unmingle.commands.train import Train
 from unmingle.data import FactorDataset
-from unmingle.errors import RunError
+from unmingle.errors import ConfigError, RunError
 from unmingle.evaluation import Estimate, Scores
 from unmingle.evaluation.audit import Audit
 from unmingle.evaluation.consistency import CodePair, Swap
@@ -210,7 +210,7 @@ def test_the_sources_of_a_grid_are_set_apart():
     "--class-factor person,pose --preset paper --batch 16 --generator-lr 0.0005",
     "--class-factor digit --generator-widths 8 8 8 8 8 --second-stage 0 --perceptual none "
     "--values digit=0:5 --values pose=left,right --test 0.25 --split-seed 3 --size 32 --fit crop",
-    "--test-by digit --test-values 3:5 --skip-bad --regulariser none",
+    "--test-by digit --test-values 3:5 --skip-bad --regulariser none --buckets a=4 --buckets b=9",
 ])  # fmt: skip
 def test_the_training_command_leads_to_the_same_settings(flags):
     kind = METHODS["lord"]
@@ -230,6 +230,26 @@ def test_the_training_command_leads_to_the_same_settings(flags):
     given = {word for word in flags.split() if word.startswith("--")}
     told = {word for word in command if word.startswith("--")}
     assert told <= given | {"--budget", "--seed", "--out"}  # nothing that need not be said
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_switches_of_every_method_are_told(name):
+    kind = METHODS[name]
+    changed = {}
+    for field in fields(kind.Config):
+        value = field.default
+        if isinstance(value, bool):
+            changed[field.name] = not value
+    try:
+        config = kind.Config(**changed)
+    except ConfigError:  # switches that exclude each other
+        config = kind.Config()
+    info = {
+        "method": name, "settings": json.loads(json.dumps(asdict(config))), "budget": "9s",
+        "seed": 0, "recipe": {"source": "x"},
+    }  # fmt: skip
+    command = train_command(info, Path("r"))
+    assert read(kind, command[3:]).method == config
 
 
 def test_a_command_in_lines_is_the_same_command():
@@ -502,7 +522,7 @@ def test_audit_judges_and_metrics_are_shown_where_there_are_any(tmp_path):
         "audit", "judges", "distance", "disentanglement", "samples", "settings", "again"
     ]  # fmt: skip
     for part in (
-        "partial", "kind can be told <script>", "knn, pose removed", "60.0% [50.0%, 70.0%]",
+        "partial", "kind can be told <script>", leaks[0].probes[0].name, "60.0% [50.0%, 70.0%]",
         "0.004", "30.0% (95 % below 40.0%)", "0.5000 [0.2500, 0.7500] (pose removed)",
         "77 recombined", "amounts <script>", "87.5% [80.0%, 90.0%]", "No judge of pose: too few",
         "some features",
@@ -513,6 +533,21 @@ def test_audit_judges_and_metrics_are_shown_where_there_are_any(tmp_path):
     cards = page.text.rpartition("At a glance")[2].partition("What was trained")[0]
     assert "none leak of pose into the class code, by the audit" in cards
     assert "it leaks" not in cards  # the audit's word stands for the probes'
+
+
+def test_a_model_of_one_code_has_no_swaps(cells, tmp_path):
+    _, test, _ = cells
+    model = SimpleNamespace(
+        encode=lambda images: {"all": np.asarray(images).reshape(len(images), -1) / 255},
+        decode=lambda codes: (codes["all"] * 255).round().astype("u1").reshape(-1, 16, 16, 3),
+        code_spaces={"all": SimpleNamespace(factor=None)},
+    )
+    page = Page(report_html(Subject(folder_of_a_run(tmp_path / "run"), model, test)))
+    said = [image["alt"] for image in page.all("img")]
+    assert not any("swaps" in alt or "other codes" in alt for alt in said)
+    (sheet,) = (i for i in page.all("img") if i["alt"].startswith("Reconstructions"))
+    shown = pixels(sheet["src"])
+    assert np.array_equal(shown[:16], shown[18:34])  # images, and what their codes decode to
 
 
 def test_a_model_of_vectors_has_codes_and_no_pictures(tmp_path):

@@ -34,19 +34,15 @@ class Evaluate(Using):
     probes: Annotated[str, flag("A,B|none", unset="(linear,mlp)")] = "linear,mlp"
     """What looks for factors in the codes: linear, mlp, knn, boosted."""
     audit: bool = False
-    """Look for each factor in every code that it does not belong to, by all four probes on the code
-    and on what is left of it without its own factor, with shuffled values for chance, and a
-    verdict; and whether recombined images have the codes they were made from (a minute or more)."""
+    """Look for what leaks: each factor in every code it does not belong to (a minute or two)."""
     audit_factors: Annotated[str | None, flag("A,B|all", unset="(the roles)")] = None
     """Further factor columns for --audit, or all."""
     judges: bool = False
-    """Train a recogniser of each factor on real images and show it recombined ones: did each factor
-    come from where it should? (About a minute a factor.)"""
+    """Let recognisers say whether each factor of a swap is as it should be (a minute a factor)."""
     frechet: bool = False
-    """Fréchet distance of recombined to real images in features of EfficientNet-Lite0 (not FID),
-    beside that of two halves of real images."""
+    """Fréchet distance of swaps to real images in EfficientNet-Lite0's features (not FID)."""
     disentanglement: Annotated[str | None, flag("A,B|all", unset="(none)")] = None
-    """Metrics on the entries of the codes: mig, dci, sap, factor_vae and others, or all."""
+    """Metrics on the entries of the codes: mig, sap, dci (slow for long codes) and others."""
     pairs: int = 1000
     """How many swaps are scored, at most."""
     part: Annotated[Part | None, flag("held-out|train|all", unset="(held-out)")] = None

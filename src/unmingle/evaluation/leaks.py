@@ -49,7 +49,8 @@ class LeakProbe:
     @property
     def name(self) -> str:
         """The kind, and what was removed."""
-        return f"{self.result.kind}, {self.removed} removed" if self.removed else self.result.kind
+        kind = self.result.kind
+        return f"{kind} ({self.removed} removed)" if self.removed else kind
 
     @property
     def gain(self) -> float:
@@ -128,7 +129,7 @@ def run_probes(
     guesses: list[Array] = []
     for removed, view in _views(task, own):
         for kind in kinds:
-            say(f"{kind}{f', {removed} removed' if removed else ''}")
+            say(f"{kind} ({removed} removed)" if removed else kind)
             names.append((kind, removed))
             guesses.append(_predictions(task, view, kind, seed))
     strata, shuffled = _strata(task, own)

@@ -50,7 +50,7 @@ def judge_leak(
         text += f" (more than the {best.permuted:.1%} of shuffled values, less than a guess)"
     missed = [probe.name for probe in probes if probe.p_value > ALPHA]
     if missed:
-        text += f"; missed by {' and '.join(_few(missed))}"
+        text += f"; missed by {_listed(missed)}"
     return level, text + (f"; {nats}" if nats else "")
 
 
@@ -60,8 +60,9 @@ def _nats(information: Information | None) -> str:
     return f"at least {information.bound.value:.2f} of {information.most:.2f} nats"
 
 
-def _few(names: Sequence[str]) -> Sequence[str]:
-    return names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} others"]
+def _listed(names: Sequence[str]) -> str:
+    names = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} others"]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def unknowable(

@@ -577,11 +577,12 @@ class Codings(_CSStage):
             "content": layout.components(_START_COMPONENTS, config.content_dim, norm),
             "style": statistics.components(_START_COMPONENTS, config.style_dim, _STYLE_NORM),
         }
+        starts = {space: codes.to(self.device) for space, codes in starts.items()}
         broadcast_state(list(starts.values()))  # the turn in them was drawn by each process
         rows = torch.arange(len(self.data), device=self.device)
         for space, codes in starts.items():
             table = self.network[space]
-            table.write(rows, table.fetch(rows) + codes.to(self.device))
+            table.write(rows, table.fetch(rows) + codes)
 
     def prepare(self) -> None:
         config = self.config

@@ -29,6 +29,7 @@ from unmingle.nn.encoder import ConvEncoder
 from unmingle.nn.generator import ModulatedGenerator
 from unmingle.nn.latent import LatentTable
 from unmingle.nn.perceptual import FeatureNet, TargetFeatures, feature_net, style_features
+from unmingle.training.distributed import broadcast_state
 from unmingle.training.hardware import choose_precision
 from unmingle.training.images import ImageSource
 from unmingle.training.schedules import Cosine, Ramp
@@ -501,6 +502,8 @@ class LatentOptimisation(_LORDStage):
                 lambda block: torch.cat([part(block) for part in off], 1),
                 count, _START_COMPONENTS, config.content_dim, _START_NORM,
             )  # fmt: skip
+            codes = codes.to(network["content"].weight.device)
+            broadcast_state([codes])  # the turn in them was drawn by each process
             _write(network["content"], codes)
         if "classes" in network:
             means = class_means(small, labels, classes)

@@ -179,7 +179,7 @@ def train_command(info: Info, folder: Path) -> list[str] | None:
     words = ["unmingle", "train", str(info.get("method")), str(recipe.get("source"))]
     words += _flags(changed_settings(info))
     chosen = {**(recipe.get("reading") or {}), **_split(recipe.get("splitting") or {})}
-    words += _flags({n: v for n, v in chosen.items() if _given(v)}, repeat=("values",))
+    words += _flags({n: v for n, v in chosen.items() if _given(v)}, repeat=("values", "buckets"))
     words += ["--budget", str(info.get("budget")), "--seed", str(info.get("seed"))]
     return [*words, "--out", str(folder)]
 

@@ -117,9 +117,9 @@ def swaps_section(
     pairs_of_lines = [np.stack([true[:half], made[:half]]), np.stack([true[half:], made[half:]])]
     sheet = _below([tile(lines) for lines in pairs_of_lines], gap=_APART)
     said = f"First and third line: {which}; below each, what its own codes decode to."
-    figures.append(tag("h3", "Reconstruction"))
+    figures += [tag("h3", "Reconstruction")] if pairs else []
     figures.append(picture(sheet, f"Reconstructions. {said}", said, data.shape[0]))
-    return Section("swaps", "Swaps", join(figures))
+    return Section("swaps", "Swaps" if pairs else "Reconstruction", join(figures))
 
 
 def interpolation_section(
@@ -149,10 +149,11 @@ def interpolation_section(
             ends = (tile(end[None, None]) for end in (a, b))
             lines.append(_beside(next(ends), line, next(ends)))
         said = (
-            f"Only the {space} code moves, from the image at the left towards that at the right "
-            f"({which}); all other codes stay those of the left one."
+            f"The {space} code moves from that of the image at the left towards that of the image "
+            f"at the right ({which})"
         )
-        figures.append(tag("h3", f"The {space} code alone"))
+        said += "; all other codes stay those of the left one." if len(names) > 1 else "."
+        figures.append(tag("h3", f"The {space} code" + (" alone" if len(names) > 1 else "")))
         figures.append(picture(_below(lines), f"Interpolation of one code. {said}", said,
                                data.shape[0]))  # fmt: skip
     return Section("interpolations", "Interpolations", join(figures))

@@ -14,7 +14,7 @@ import numpy as np
 
 from unmingle.evaluation.disentanglement.tables import Floats, Ints
 
-_TOLERANCE = 3e-6  # largest entry of the mean loss's gradient
+_TOLERANCE = 1e-6  # largest entry of the mean loss's gradient
 _STEPS = 1000
 _NEWTON_ROWS = 1000
 _LARGEST_HESSIAN = 1500  # weights; beyond, all values share one of their own
@@ -100,20 +100,19 @@ class _Objective:
         self.x = np.vstack([x.T, np.ones(len(x), x.dtype)])
         # relative error of the value; smaller changes are rounding
         self.rounding = 1e-11 if x.dtype == np.float64 else 1e-6
-        self.y, self.rows, self.count = y, np.arange(len(y)), count
-        self.scale, self.weight = scale, scale * len(x)
+        truth = (np.arange(count)[:, None] == y).astype(x.dtype)
+        self.right = (truth @ self.x.T).astype(np.float64)  # sums of the rows of each value
+        self.count, self.scale, self.weight = count, scale, scale * len(x)
         self.penalty = np.full(len(self.x), penalty)
         self.penalty[-1] = 0
 
     def __call__(self, weights: Floats) -> tuple[float, Floats]:
         """Value and gradient [K,D+1]."""
-        scores = weights.astype(self.x.dtype) @ self.x
-        chosen = scores[self.y, self.rows]
-        loss = float((_softmax(scores) - chosen).sum(dtype=np.float64))
-        scores[self.y, self.rows] -= 1
+        found = weights.astype(self.x.dtype) @ self.x
+        loss = float(_softmax(found).sum(dtype=np.float64)) - float((weights * self.right).sum())
         shrunk = self.penalty * weights
         value = self.scale * loss + 0.5 * float((shrunk * weights).sum())
-        return value, self.scale * (scores @ self.x.T) + shrunk
+        return value, self.scale * (found @ self.x.T - self.right) + shrunk
 
     def hessian(self, weights: Floats) -> Floats:
         """Second derivatives [K(D+1), K(D+1)].
