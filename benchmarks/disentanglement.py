@@ -60,8 +60,8 @@ def cases() -> dict[str, Case]:
         "explicitness": both(
             lambda: pair(dis.explicitness(codes, factors, train=fit)), loops.explicitness
         ),
-        "factor_vae": both(lambda: pair(dis.factor_vae(codes, factors)), loops.factor_vae),
-        "beta_vae": both(lambda: pair(dis.beta_vae(codes, factors)), loops.beta_vae),
+        "factor_vae": both(lambda: pair(dis.factor_vae_score(codes, factors)), loops.factor_vae),
+        "beta_vae": both(lambda: pair(dis.beta_vae_score(codes, factors)), loops.beta_vae),
         "irs": both(lambda: [dis.irs(codes, factors).score], loops.irs),
         "total_correlation": both(lambda: [dis.total_correlation(codes)], loops.total_correlation),
         "wasserstein": both(lambda: normalised(dis.wasserstein(codes)), loops.wasserstein),

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from unmingle.evaluation.disentanglement import (
-    beta_vae,
+    beta_vae_score,
     dci,
     explicitness,
-    factor_vae,
+    factor_vae_score,
     irs,
     mig,
     mig_by_space,
@@ -230,19 +230,19 @@ def test_factor_vae_counts_votes():
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(800, 1))
     codes = np.column_stack([factors, noise, np.zeros(800), 0.01 * noise])
-    found = factor_vae(codes, factors, train_votes=300, test_votes=200)
+    found = factor_vae_score(codes, factors, train_votes=300, test_votes=200)
     assert (found.score, found.train, found.active) == (1, 1, 3)
-    assert factor_vae(codes, factors, threshold=0, train_votes=9, test_votes=9).active == 4
-    none = factor_vae(0.01 * codes, factors)
+    assert factor_vae_score(codes, factors, threshold=0, train_votes=9, test_votes=9).active == 4
+    none = factor_vae_score(0.01 * codes, factors)
     assert (none.score, none.active) == (0, 0)
-    guess = factor_vae(noise, factors, train_votes=2000, test_votes=2000)
+    guess = factor_vae_score(noise, factors, train_votes=2000, test_votes=2000)
     assert guess.score == pytest.approx(0.5, abs=0.05)  # one code: whatever factor came more often
 
 
 def test_factor_vae_votes_as_the_loop_does(golden):
     codes, factors = golden
     offset = np.array([0, 50, 0, 0])
-    found = factor_vae(codes + offset, factors, seed=3, train_votes=200, test_votes=100)
+    found = factor_vae_score(codes + offset, factors, seed=3, train_votes=200, test_votes=100)
     rng = np.random.default_rng(3)
     held, anchor = rng.integers(0, 3, 300), rng.random(300)
     votes = np.zeros((2, 3, 4))
@@ -260,7 +260,7 @@ def test_beta_vae_as_the_loop_does(golden):
 
     codes, factors = golden
     codes = codes + np.random.default_rng(0).normal(0, 2, codes.shape)
-    found = beta_vae(codes, factors, seed=3, batch=8, train_points=150, test_points=80)
+    found = beta_vae_score(codes, factors, seed=3, batch=8, train_points=150, test_points=80)
     rng = np.random.default_rng(3)
     held = rng.integers(0, 3, 230)
     anchor, place = rng.random((230, 8)), rng.random((230, 8))

@@ -9,10 +9,10 @@ from unmingle.data import FactorDataset
 from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation.disentanglement import (
     DISENTANGLEMENT,
-    beta_vae,
+    beta_vae_score,
     dci,
     explicitness,
-    factor_vae,
+    factor_vae_score,
     irs,
     measure,
     measure_encoder,
@@ -28,7 +28,7 @@ from unmingle.evaluation.disentanglement import (
 )
 from unmingle.evaluation.disentanglement.tables import split_rows
 
-WITH_FACTORS = (mig, modularity, sap, explicitness, factor_vae, beta_vae, irs, dci)
+WITH_FACTORS = (mig, modularity, sap, explicitness, factor_vae_score, beta_vae_score, irs, dci)
 QUICK = {"rounds": 3, "train_votes": 50, "test_votes": 50, "train_points": 50, "test_points": 50}
 
 
@@ -64,7 +64,7 @@ def test_bad_input_is_named(metric):
             metric(bad_codes, bad_factors)
 
 
-@pytest.mark.parametrize("metric", [modularity, factor_vae, beta_vae, dci])
+@pytest.mark.parametrize("metric", [modularity, factor_vae_score, beta_vae_score, dci])
 def test_metrics_that_compare_factors_need_two(metric):
     codes, factors = _rows()
     with pytest.raises(DataError, match="at least 2 factors"):
@@ -79,9 +79,9 @@ def test_settings_are_checked():
         (lambda: irs(codes, factors, quantile=0), "quantile"),
         (lambda: dci(codes, factors, boosting="quick"), "'quick'.*exact, fast"),
         (lambda: dci(codes, factors, rounds=0), "rounds"),
-        (lambda: factor_vae(codes, factors, threshold=-1), "threshold"),
-        (lambda: factor_vae(codes, factors, batch=1), "at least 2 rows"),
-        (lambda: beta_vae(codes, factors, train_points=0), "at least 1 draw"),
+        (lambda: factor_vae_score(codes, factors, threshold=-1), "threshold"),
+        (lambda: factor_vae_score(codes, factors, batch=1), "at least 2 rows"),
+        (lambda: beta_vae_score(codes, factors, train_points=0), "at least 1 draw"),
         (lambda: udr([codes, codes], similarity="lassoo"), "Did you mean 'lasso'"),
         (lambda: udr([codes, codes], alpha=0), "alpha"),
         (lambda: mig_by_space(spaces, factors, ["a"]), "2 factors, but"),
@@ -198,12 +198,12 @@ def test_codes_that_are_all_constant_know_nothing():
     assert sap(codes, factors).score == 0
     assert sap_continuous(codes, factors).score == 0
     assert irs(codes, factors).score == 0
-    assert factor_vae(codes, factors).score == 0
+    assert factor_vae_score(codes, factors).score == 0
     assert explicitness(codes, factors).score == pytest.approx(0.5)
     found = dci(codes, factors, rounds=2)
     assert found.disentanglement == pytest.approx(0)
     assert found.completeness == pytest.approx(0)
-    assert beta_vae(codes, factors).score == pytest.approx(0.5, abs=0.05)
+    assert beta_vae_score(codes, factors).score == pytest.approx(0.5, abs=0.05)
 
 
 def test_one_code_is_enough_where_nothing_compares_codes():
@@ -214,8 +214,8 @@ def test_one_code_is_enough_where_nothing_compares_codes():
     assert irs(one, factors).parents == (0,)
     assert modularity(one, factors).score > 0.5
     assert explicitness(one, factors).per_factor[0] > 0.7
-    assert 0 < factor_vae(one, factors, train_votes=50, test_votes=50).score < 1
-    assert 0 < beta_vae(one, factors, train_points=50, test_points=50).score <= 1
+    assert 0 < factor_vae_score(one, factors, train_votes=50, test_votes=50).score < 1
+    assert 0 < beta_vae_score(one, factors, train_points=50, test_points=50).score <= 1
 
 
 def test_values_may_be_any_whole_numbers():
@@ -250,7 +250,7 @@ def test_measure_gives_what_the_functions_give():
         found["dci"].values["disentanglement"]
         == dci(codes, factors, train=np.arange(80), rounds=3).disentanglement
     )
-    assert found["factor_vae"].result == factor_vae(
+    assert found["factor_vae"].result == factor_vae_score(
         codes, factors, seed=4, train_votes=50, test_votes=50
     )
     assert found["total_correlation"].values == {"score": total_correlation(codes)}

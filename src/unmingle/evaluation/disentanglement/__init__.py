@@ -20,8 +20,8 @@ from unmingle.evaluation.disentanglement.information import (
 from unmingle.evaluation.disentanglement.interventions import (
     BetaVAE,
     FactorVAE,
-    beta_vae,
-    factor_vae,
+    beta_vae_score,
+    factor_vae_score,
 )
 from unmingle.evaluation.disentanglement.measuring import Measured, measure, measure_encoder
 from unmingle.evaluation.disentanglement.ranking import UDR, udr
@@ -50,10 +50,10 @@ __all__ = [
     "Modularity",
     "SpaceMIG",
     "Wasserstein",
-    "beta_vae",
+    "beta_vae_score",
     "dci",
     "explicitness",
-    "factor_vae",
+    "factor_vae_score",
     "irs",
     "measure",
     "measure_encoder",

@@ -47,7 +47,7 @@ class BetaVAE:
     train: float
 
 
-def factor_vae(
+def factor_vae_score(
     codes: Any,
     factors: Any,
     *,
@@ -100,7 +100,7 @@ def factor_vae(
     return FactorVAE(right[1] / test_votes, right[0] / train_votes, count)
 
 
-def beta_vae(
+def beta_vae_score(
     codes: Any,
     factors: Any,
     *,

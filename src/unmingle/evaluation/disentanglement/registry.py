@@ -9,7 +9,7 @@ from typing import Any
 from unmingle.evaluation.disentanglement.areas import explicitness
 from unmingle.evaluation.disentanglement.importances import dci
 from unmingle.evaluation.disentanglement.information import mig, mig_by_space, modularity
-from unmingle.evaluation.disentanglement.interventions import beta_vae, factor_vae
+from unmingle.evaluation.disentanglement.interventions import beta_vae_score, factor_vae_score
 from unmingle.evaluation.disentanglement.ranking import udr
 from unmingle.evaluation.disentanglement.robustness import irs
 from unmingle.evaluation.disentanglement.separation import sap, sap_continuous
@@ -97,13 +97,13 @@ DISENTANGLEMENT: dict[str, Metric] = {
             "factor_vae",
             "codes factors",
             "does the code that varies least tell which factor is held?",
-            factor_vae,
+            factor_vae_score,
         ),
         _metric(
             "beta_vae",
             "codes factors",
             "do differences of codes tell which factor a pair shares?",
-            beta_vae,
+            beta_vae_score,
         ),
         _metric(
             "irs",
