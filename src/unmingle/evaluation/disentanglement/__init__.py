@@ -18,8 +18,8 @@ from unmingle.evaluation.disentanglement.information import (
     modularity,
 )
 from unmingle.evaluation.disentanglement.interventions import (
-    BetaVAE,
-    FactorVAE,
+    BetaVAEScore,
+    FactorVAEScore,
     beta_vae_score,
     factor_vae_score,
 )
@@ -42,9 +42,9 @@ __all__ = [
     "MIG",
     "SAP",
     "UDR",
-    "BetaVAE",
+    "BetaVAEScore",
     "Explicitness",
-    "FactorVAE",
+    "FactorVAEScore",
     "Measured",
     "Metric",
     "Modularity",

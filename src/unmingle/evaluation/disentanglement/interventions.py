@@ -20,7 +20,7 @@ _POINTS = 1024  # compared at a time: they should stay in the cache
 
 
 @dataclass(frozen=True)
-class FactorVAE:
+class FactorVAEScore:
     """FactorVAE score.
 
     Attributes:
@@ -35,7 +35,7 @@ class FactorVAE:
 
 
 @dataclass(frozen=True)
-class BetaVAE:
+class BetaVAEScore:
     """BetaVAE score.
 
     Attributes:
@@ -56,7 +56,7 @@ def factor_vae_score(
     batch: int = 64,
     train_votes: int = 10_000,
     test_votes: int = 5_000,
-) -> FactorVAE:
+) -> FactorVAEScore:
     """FactorVAE score (Kim & Mnih 2018, §4): which code varies least while a factor is held?
 
     Each vote holds one factor, drawn at random, at the value of a random row, draws `batch` such
@@ -84,7 +84,7 @@ def factor_vae_score(
     active = (spread >= threshold) & ~constant(table.codes)
     count = int(active.sum())
     if not count:
-        return FactorVAE(0.0, 0.0, 0)
+        return FactorVAEScore(0.0, 0.0, 0)
     scaled = (table.codes[:, active] - table.codes[:, active].mean(0)) / spread[active]
     held, _, places = _Groups(table).draw(seed, train_votes + test_votes, (1, batch))
     least = np.empty(len(held), np.int64)
@@ -97,7 +97,7 @@ def factor_vae_score(
         named.append(tally.reshape(-1, count))
     stands_for = named[0].argmax(0)
     right = [int(votes[stands_for, np.arange(count)].sum()) for votes in named]
-    return FactorVAE(right[1] / test_votes, right[0] / train_votes, count)
+    return FactorVAEScore(right[1] / test_votes, right[0] / train_votes, count)
 
 
 def beta_vae_score(
@@ -108,7 +108,7 @@ def beta_vae_score(
     batch: int = 64,
     train_points: int = 10_000,
     test_points: int = 5_000,
-) -> BetaVAE:
+) -> BetaVAEScore:
     """BetaVAE score (Higgins et al. 2017, §3): can a linear classifier tell which factor is held?
 
     Each point holds one factor, drawn at random, in `batch` pairs of rows (another value in each
@@ -137,7 +137,7 @@ def beta_vae_score(
         raise ConfigError(f"{train_points} points to fit held one factor only; draw more")
     model = fit_logistic(points[train], numbered, len(values))
     found = values[model.scores(points).argmax(0)] == held
-    return BetaVAE(float(found[test].mean()), float(found[train].mean()))
+    return BetaVAEScore(float(found[test].mean()), float(found[train].mean()))
 
 
 def _check_draws(batch: int, train: int, test: int) -> None:

@@ -62,10 +62,10 @@ def irs(codes: Any, factors: Any, *, quantile: float = 0.99, bins: int | None = 
     largest = np.abs(rows - rows.mean(1, keepdims=True)).max(1)
     values = table.values if bins is None else _merged(table, bins)
     moved = np.stack([_deviation(rows, factor, quantile) for factor in values], 1)
-    robust = 1 - moved / largest[:, None]
-    per_code[varies] = robust.max(1)
-    parents[varies] = robust.argmax(1)
-    score = float(np.average(robust.max(1), weights=largest))
+    steady = 1 - moved / largest[:, None]
+    per_code[varies] = steady.max(1)
+    parents[varies] = steady.argmax(1)
+    score = float(np.average(steady.max(1), weights=largest))
     return IRS(score, tuple(per_code.tolist()), tuple(parents.tolist()), int(varies.sum()))
 
 
