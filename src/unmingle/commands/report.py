@@ -32,7 +32,7 @@ class Report(Using):
     """Scores that `evaluate --json` wrote, shown instead of scoring now."""
     reading: Reading
     scoring: Scoring
-    pairs: int = 150
+    pairs: int = 100
     """How many swaps are scored, at most."""
 
 
