@@ -2,6 +2,7 @@
 
     python benchmarks/disunknown_step.py           # paper networks beside a plain float32 version
     python benchmarks/disunknown_step.py laptop    # images/s of the laptop preset, all four stages
+    python benchmarks/disunknown_step.py profile   # where the time of the paper step goes
 
 The plain version is the same step as one would first write it: float32, NCHW, weight normalisation
 by torch's parametrisation, a step for the classifier on detached images and then one for the
@@ -12,23 +13,18 @@ slower or busier machine slows both.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lord_step import describe_machine, timed
+from _steps import beside_plain, library_step, profiled, random_images, run, timed
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from unmingle.data import FactorDataset
 from unmingle.methods import DisUnknown
-from unmingle.training.batches import Batcher
-from unmingle.training.hardware import choose_precision
-from unmingle.training.players import Trainee, optimise
-from unmingle.training.stage import Context, Progress
 
 ROWS, FACTORS, VALUES = 2048, 5, 10
 UNKNOWN, LABEL = 64, 8
@@ -36,35 +32,14 @@ WIDTHS = (32, 64, 128, 256, 384, 512)
 
 
 def data() -> FactorDataset:
-    """Random images: no time here depends on what they show."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (ROWS, 64, 64, 3), dtype=np.uint8)
-    factors = {f"f{i}": rng.integers(0, VALUES, ROWS) for i in range(FACTORS)}
-    return FactorDataset(images=images, factors=factors)
+    return random_images(ROWS, {f"f{i}": VALUES for i in range(FACTORS)})
 
 
 def ours(preset: str, batch: int, stage: int = 0, divisor: int = 1) -> Callable[[], None]:
-    """A step of one of the library's own stages, as the training loop makes it."""
+    """A step of one of the library's own stages."""
     rows = data()
     method = DisUnknown(preset=preset, batch=batch, labelled=tuple(rows.factors))
-    method.network = method.build((64, 64, 3), method.check(rows))
-    method.network.to(memory_format=torch.channels_last)
-    chosen = method.stages(rows)[stage]
-    chosen.setup()
-    trainees = [Trainee(player) for player in chosen.players()]
-    chosen.prepare()
-    sampler = chosen.sampler(Context(rows, 0, 1))
-    batcher = Batcher(rows, torch.device("cpu"), torch.Generator().manual_seed(0))
-    bf16 = choose_precision("auto", "cpu") == "bf16"
-    progress = Progress(100, 0.5, 0.5, divisor)
-
-    def step() -> None:
-        images = batcher.next(sampler, divisor)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            losses = chosen.step(images, progress).losses
-        optimise(trainees, losses, progress)
-
-    return step
+    return library_step(method, rows, stage, divisor)
 
 
 class Residual(nn.Module):
@@ -193,11 +168,7 @@ def plain(batch: int) -> Callable[[], None]:
 
 def compare() -> None:
     batch = 32
-    steps = {"plain float32": plain(batch), "unmingle": ours("paper", batch)}
-    seconds = timed(steps, 9)
-    for name, value in seconds.items():
-        print(f"{name:14} {value * 1e3:7.0f} ms a step  {batch / value:6.1f} images/s")
-    print(f"ratio {seconds['plain float32'] / seconds['unmingle']:.2f}")
+    beside_plain(plain(batch), ours("paper", batch), batch, 9)
 
 
 def laptop() -> None:
@@ -207,11 +178,5 @@ def laptop() -> None:
             print(f"laptop {name:10} at {64 // divisor}x{64 // divisor}: {64 / value:.0f} images/s")
 
 
-def main() -> None:
-    torch.manual_seed(0)
-    describe_machine()
-    {"laptop": laptop}.get("".join(sys.argv[1:2]), compare)()
-
-
 if __name__ == "__main__":
-    main()
+    run(compare=compare, laptop=laptop, profile=lambda: profiled(ours("paper", 32)))

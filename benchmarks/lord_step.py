@@ -13,64 +13,30 @@ one process, so that a slower or busier machine slows both.
 
 from __future__ import annotations
 
-import platform
-import statistics
-import sys
-import time
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+from _steps import library_step, profiled, random_images, run, timed
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from unmingle.data import FactorDataset
-from unmingle.methods import LORD, lord
-from unmingle.nn.perceptual import VGG16
-from unmingle.training.batches import Batcher
-from unmingle.training.hardware import choose_precision
-from unmingle.training.players import Trainee
-from unmingle.training.stage import Context, Progress
+from unmingle.methods import LORD
 
 ROWS, CLASSES = 2112, 24
 
 
 def data() -> FactorDataset:
-    """Random images: no time here depends on what they show."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (ROWS, 64, 64, 3), dtype=np.uint8)
-    return FactorDataset(images=images, factors={"class": np.arange(ROWS) % CLASSES})
+    return random_images(ROWS, {"class": CLASSES})
 
 
 def ours(preset: str, batch: int, divisor: int = 1) -> Callable[[], None]:
-    """A step of the library's own stage 1, as the training loop makes it."""
+    """A step of the library's own stage 1."""
     perceptual = "vgg16" if preset == "paper" else "efficientnet-lite0"
-    lord.feature_net = lambda name: VGG16(None) if name == "vgg16" else original(name)
-    rows = data()
-    method = LORD(preset=preset, batch=batch, perceptual=perceptual)
-    method.network = method.build((64, 64, 3), method.check(rows))
-    method.network.to(memory_format=torch.channels_last)
-    stage = method.stages(rows)[0]
-    trainees = [Trainee(player) for player in stage.players()]
-    stage.prepare()
-    sampler = stage.sampler(Context(rows, 0, 1))
-    batcher = Batcher(rows, torch.device("cpu"), torch.Generator().manual_seed(0))
-    bf16 = choose_precision("auto", "cpu") == "bf16"
-    progress = Progress(100, 0.5, 0.5, divisor)
-
-    def step() -> None:
-        images = batcher.next(sampler, divisor)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            losses = stage.step(images, progress).losses
-        for trainee in trainees:
-            trainee.backward(losses[trainee.name], retain_graph=False)
-            trainee.step(progress)
-
-    return step
-
-
-original = lord.feature_net
+    return library_step(
+        LORD(preset=preset, batch=batch, perceptual=perceptual), data(), divisor=divisor
+    )
 
 
 class PlainGenerator(nn.Module):
@@ -148,29 +114,11 @@ def plain(batch: int) -> Callable[[], None]:
     return step
 
 
-def timed(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median seconds of each step, made in turn; two rounds of warm-up."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds + 2):
-        for name, step in steps.items():
-            began = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(values[2:]) for name, values in times.items()}
-
-
 def matmul_peak(dtype: torch.dtype) -> float:
     """Best of several 4096x4096 products, in TFLOP/s."""
     a = torch.randn(4096, 4096).to(dtype)
     best = min(timed({"": lambda: a @ a}, 1)[""] for _ in range(5))
     return 2 * 4096**3 / best / 1e12
-
-
-def describe_machine() -> None:
-    cpu = platform.processor() or platform.machine()
-    with open("/proc/cpuinfo") as lines:
-        cpu = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), cpu)
-    print(f"{cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}")
 
 
 def compare() -> None:
@@ -199,23 +147,5 @@ def laptop() -> None:
         print(f"laptop at {64 // divisor}x{64 // divisor}: {64 / value:.0f} images/s")
 
 
-def profile() -> None:
-    step = ours("paper", 32)
-    step()
-    with torch.profiler.profile() as found:
-        step()
-    rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
-    total = sum(row.self_cpu_time_total for row in rows)
-    for row in rows[:15]:
-        share = row.self_cpu_time_total / total
-        print(f"{share:6.1%} {row.self_cpu_time_total / 1e3:8.1f} ms {row.count:5} {row.key}")
-
-
-def main() -> None:
-    torch.manual_seed(0)
-    describe_machine()
-    {"laptop": laptop, "profile": profile}.get("".join(sys.argv[1:2]), compare)()
-
-
 if __name__ == "__main__":
-    main()
+    run(compare=compare, laptop=laptop, profile=lambda: profiled(ours("paper", 32)))

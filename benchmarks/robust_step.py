@@ -14,55 +14,28 @@ random, which changes no time) and are stepped in turn in one process.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from lord_step import PlainVGG, data, describe_machine, timed
+from _steps import beside_plain, library_step, profiled, random_images, run, timed
+from lord_step import PlainVGG
 from torch import Tensor, nn
 
-from unmingle.methods import RobustDisentangling, reconstruction
-from unmingle.nn.perceptual import VGG16
-from unmingle.training.batches import Batcher
-from unmingle.training.hardware import choose_precision
-from unmingle.training.players import Trainee, optimise
-from unmingle.training.stage import Context, Progress
+from unmingle.data import FactorDataset
+from unmingle.methods import RobustDisentangling
 
-original = reconstruction.feature_net
+
+def data(size: int = 64) -> FactorDataset:
+    return random_images(2112, {"class": 24}, size)
 
 
 def ours(preset: str, batch: int, size: int = 64) -> Callable[[], None]:
-    """A step of the library's own stage, as the training loop makes it."""
+    """A step of the library's own stage, after the warm-up."""
     perceptual = "vgg16" if preset == "paper" else "efficientnet-lite0"
-    reconstruction.feature_net = lambda name: VGG16(None) if name == "vgg16" else original(name)
-    rows = data()
-    if size != 64:
-        rows.images = rows.images[:, :size, :size].copy()
     method = RobustDisentangling(preset=preset, batch=batch, perceptual=perceptual)
-    method.data_shape = rows.shape
-    method.network = method.build(rows.shape, method.check(rows))
-    method.network.to(memory_format=torch.channels_last)
-    (stage,) = method.stages(rows)
-    trainees = [Trainee(player) for player in stage.players()]
-    stage.prepare()
-    sampler = stage.sampler(Context(rows, 0, 1))
-    batcher = Batcher(rows, torch.device("cpu"), torch.Generator().manual_seed(0))
-    bf16 = choose_precision("auto", "cpu") == "bf16"
-    made = 0
-
-    def step() -> None:
-        nonlocal made
-        progress = Progress(2000 + made, 0.5, 0.5)
-        made += 1
-        views = batcher.next(sampler, 1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            losses = stage.step(views, progress).losses
-        optimise(trainees, losses, progress)
-        stage.after_step(progress)
-
-    return step
+    return library_step(method, data(size))
 
 
 class Residual(nn.Module):
@@ -176,12 +149,7 @@ def plain(batch: int) -> Callable[[], None]:
 
 def compare() -> None:
     batch = 16
-    steps = {"plain float32": plain(batch), "unmingle": ours("paper", batch)}
-    seconds = timed(steps, 9)
-    for name, value in seconds.items():
-        rate = 2 * batch / value
-        print(f"{name:14} {value * 1e3:7.0f} ms a step  {rate:6.1f} images/s (two a pair)")
-    print(f"ratio {seconds['plain float32'] / seconds['unmingle']:.2f}")
+    beside_plain(plain(batch), ours("paper", batch), 2 * batch, 9)  # a pair is two images
 
 
 def laptop() -> None:
@@ -190,23 +158,5 @@ def laptop() -> None:
         print(f"laptop at {size}x{size}: {64 / value:.0f} images/s, {1 / value:.2f} steps/s")
 
 
-def profile() -> None:
-    step = ours("paper", 16)
-    step()
-    with torch.profiler.profile() as found:
-        step()
-    rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
-    total = sum(row.self_cpu_time_total for row in rows)
-    for row in rows[:15]:
-        share = row.self_cpu_time_total / total
-        print(f"{share:6.1%} {row.self_cpu_time_total / 1e3:8.1f} ms {row.count:5} {row.key}")
-
-
-def main() -> None:
-    torch.manual_seed(0)
-    describe_machine()
-    {"laptop": laptop, "profile": profile}.get("".join(sys.argv[1:2]), compare)()
-
-
 if __name__ == "__main__":
-    main()
+    run(compare=compare, laptop=laptop, profile=lambda: profiled(ours("paper", 16)))

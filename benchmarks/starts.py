@@ -4,9 +4,9 @@
 
 DATA_FOLDER holds sprites.npz, chairs.npz and cmu_faces.npz. Labels of the content are used here to
 look, and nowhere else. LORD: of how many images the nearest start of another class shows the same
-content, with pixels and with features of a network. Content-style: how many of the 30 images of
-the nearest style starts show the same class, and how much of the variance of the first six components of
-the content's start the content and the class explain.
+content, with pixels and with features of a network. Content-style: how many of the 30 images of the
+nearest style starts show the same class, and how much of the variance of the first six components
+of the content's start the content and the class explain.
 """
 
 from __future__ import annotations

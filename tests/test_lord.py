@@ -14,6 +14,7 @@ from test_methods import ROWS, Killed, assert_same, fit, kill, labelled, refused
 import unmingle as um
 from unmingle.data import shapes3d
 from unmingle.methods import lord
+from unmingle.methods.distance import image_distance, layer_weight
 from unmingle.methods.lord import LORDConfig, style_clusters
 from unmingle.nn.perceptual import VGG16, EfficientNetLite0
 from unmingle.training.images import ImageSource
@@ -242,17 +243,15 @@ def test_the_distance_is_pixels_and_relative_features(divisor):
 
 def test_vggs_layers_count_one_each():
     data = labelled((16, 16, 3), rows=3)
-    model, _ = build(data, perceptual_weight=0.3)
-    model.config.perceptual = "vgg16"
     torch.manual_seed(1)
     net = VGG16(None)
     true, made = view(data, [0, 1]).images, view(data, [2, 1]).images
     wanted = (made - true).abs().mean()
     for one, other in zip(net(made), net(true), strict=True):
         wanted = wanted + (one - other).abs().mean()
-    assert model.distance(made, true, net, net(true)).item() == pytest.approx(
-        wanted.item(), rel=1e-4
-    )
+    weight = layer_weight("vgg16", 0.3)
+    found = image_distance(made, true, net, net(true), weight)
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-4)
 
 
 def test_a_step_moves_the_generator_and_the_rows_of_its_batch():

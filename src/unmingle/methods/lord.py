@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 from unmingle.data import FactorDataset
 from unmingle.data.samplers import Sampler
-from unmingle.data.storage import total_memory
 from unmingle.errors import ConfigError, DataError
 from unmingle.losses.latent import activation_decay, class_average, gaussian_kl, mean_squared
-from unmingle.losses.perceptual import feature_distance, mean_absolute
 from unmingle.nn.components import (
     Subspace,
     class_means,
@@ -28,7 +26,7 @@ from unmingle.nn.components import (
 from unmingle.nn.encoder import ConvEncoder
 from unmingle.nn.generator import ModulatedGenerator
 from unmingle.nn.latent import LatentTable
-from unmingle.nn.perceptual import FeatureNet, TargetFeatures, feature_net, style_features
+from unmingle.nn.perceptual import feature_net, style_features
 from unmingle.training.distributed import broadcast_state
 from unmingle.training.hardware import choose_precision
 from unmingle.training.images import ImageSource
@@ -45,6 +43,7 @@ from unmingle.training.stage import (
 )
 
 from .base import CodeSpace, Method
+from .distance import ImageDistance, image_distance, layer_weight, perceptual_net
 from .settings import check_range, check_types, flag, use_preset
 
 _BETAS = (0.5, 0.999)
@@ -347,7 +346,8 @@ class LORD(Method):
             {"class": float32 [b, class_dim], "content": float32 [b, content_dim]}.
         """
         device = items.device.type
-        features = _features(self.config)
+        net = perceptual_net(self.config.perceptual)
+        weight = layer_weight(self.config.perceptual, self.config.perceptual_weight)
         start = self.network["classes"].weight.mean(0)  # type: ignore[index]
         classes = start.repeat(len(items), 1)
         content = torch.zeros(len(items), self.config.content_dim, device=items.device)
@@ -358,14 +358,14 @@ class LORD(Method):
         # Autocast would go on using a leaf's first cast: the codes are leaves that change.
         cast = torch.autocast(device, torch.bfloat16, enabled=bf16, cache_enabled=False)
         with torch.enable_grad(), cast:
-            target = None if features is None else features.to(items.device)(items)
+            target = None if net is None else net.to(items.device)(items)
             leaves = [classes.requires_grad_(), content.requires_grad_()]
             adam = torch.optim.Adam(leaves, lr, betas=_BETAS)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
             for _ in range(steps):
                 noise = torch.randn(content.shape, generator=generator).to(content)
                 images = self.generate(content + sigma * noise, classes)
-                loss = self.distance(images, items, features, target)
+                loss = image_distance(images, items, net, target, weight)
                 loss = loss * len(items) + decay * content.square().sum()
                 grads = torch.autograd.grad(loss, leaves)
                 for leaf, grad in zip(leaves, grads, strict=True):
@@ -373,25 +373,6 @@ class LORD(Method):
                 adam.step()
                 schedule.step()
         return {"class": classes.detach(), "content": content.detach()}
-
-    def distance(
-        self,
-        images: Tensor,
-        target: Tensor,
-        features: FeatureNet | None,
-        target_features: Sequence[Tensor] | None,
-        scales: Sequence[float] | None = None,
-    ) -> Tensor:
-        """dist(images, target) of Eq. 6 and 8: mean |difference| of pixels and of features."""
-        loss = mean_absolute(images, target)
-        if features is None or target_features is None:
-            return loss
-        if self.config.perceptual == "vgg16":
-            return loss + feature_distance(features(images), target_features)
-        if scales is None:
-            scales = [layer.float().abs().mean().item() for layer in target_features]
-        relative = feature_distance(features(images), target_features, scales)
-        return loss + self.config.perceptual_weight * relative
 
     @property
     def class_codes(self) -> dict[str, NDArray[np.float32]]:
@@ -451,23 +432,11 @@ class _LORDStage(Stage):
         return context.rows(self.config.batch)
 
     def prepare(self) -> None:
-        device = next(self.network.parameters()).device
-        self.labels, source = self.labels.to(device), ImageSource(self.data.items, device)
-        self.features = _features(self.config)
-        self.targets: TargetFeatures | None = None
-        if self.features is not None:
-            self.features.to(device)
-            # Not of the free memory, which a resumed run might find changed, and with it the bits.
-            limit = total_memory() / 4 if device.type == "cpu" else 0
-            self.targets = TargetFeatures(self.features, source.batch, len(self.data), limit)
-
-    def distance(self, images: Tensor, x: View, divisor: int) -> Tensor:
-        """`LORD.distance` to the true images of a batch."""
-        if self.targets is None:
-            return self.method.distance(images, x.images, None, None)
-        target = self.targets(x.rows, x.images, divisor)
-        scales = self.targets.scales
-        return self.method.distance(images, x.images, self.features, target, scales)
+        device, config = next(self.network.parameters()).device, self.config
+        self.labels = self.labels.to(device)
+        self.distance = ImageDistance(
+            self.data.items, config.perceptual, config.perceptual_weight, device
+        )
 
     def rate(self, warm_up: int = 0) -> Any:
         """Cosine to the final share of the learning rate, after a short warm-up."""
@@ -492,17 +461,18 @@ class LatentOptimisation(_LORDStage):
             return
         config, network, labels = self.config, self.network, self.labels.cpu()
         count, classes = len(self.data), len(self.method.facts["class_names"])
-        images = ImageSource(self.data.items).batch
+        device = next(network.parameters()).device
+        images = ImageSource(self.data.items, device).batch
         small = thumbnails(images, count)
         if "content" in network:  # how an image differs from the others of its class
-            net = _features(config)
-            parts = [small] if net is None else coarse_features(net, images, count)
+            net = perceptual_net(config.perceptual)
+            parts = [small] if net is None else coarse_features(net.to(device), images, count)
             off = [within_class(part, labels, classes) for part in parts]
             codes = principal_components(
                 lambda block: torch.cat([part(block) for part in off], 1),
                 count, _START_COMPONENTS, config.content_dim, _START_NORM,
             )  # fmt: skip
-            codes = codes.to(network["content"].weight.device)
+            codes = codes.to(device)
             broadcast_state([codes])  # the turn in them was drawn by each process
             _write(network["content"], codes)
         if "classes" in network:
@@ -677,10 +647,6 @@ class Amortisation(_LORDStage):
             swapped = x.gather(classes)[x.permutation(others=True)]
             images = self.method.generate(self.method.split(content)[0], swapped)
         return self._errors(*self._encoded(images), swapped, content)
-
-
-def _features(config: LORDConfig) -> FeatureNet | None:
-    return None if config.perceptual == "none" else feature_net(config.perceptual)
 
 
 def _write(table: LatentTable, codes: Tensor) -> None:

@@ -44,7 +44,7 @@ from unmingle.training.stage import (
 )
 
 from .base import CodeSpace, Method
-from .reconstruction import Distance
+from .distance import ImageDistance
 from .settings import check_range, check_types, flag, use_preset
 
 _CLASSIFIERS = ("T", "T'")
@@ -502,7 +502,9 @@ class Disentangling(Stage):
         device = next(self.network.parameters()).device
         config = self.config
         if self.data.is_images:
-            self.distance = Distance(self.data, config.perceptual, config.perceptual_weight, device)
+            self.distance = ImageDistance(
+                self.data.items, config.perceptual, config.perceptual_weight, device
+            )
 
     def players(self) -> Sequence[Player]:
         """§3.5: no loss reaches another player's networks, whatever it passes through."""
@@ -550,8 +552,10 @@ class Disentangling(Stage):
     def reconstruction(self, made: Tensor, x2: View, divisor: int) -> Tensor:
         """L_rec of Eq. 20, up to a constant."""
         values = float(np.prod(self.method.data_shape))
-        if self.data.is_images:
+        if self.data.is_images and self.config.perceptual != "none":
             distance = self.distance(made, x2, divisor)
+        elif self.data.is_images:  # as numbers from -1 to 1
+            distance = 4 * self._squared(made, x2.images)
         else:
             distance = self._squared(made, x2.images)
         return (self.config.rec_scale or 0.0) * values * distance
@@ -559,7 +563,7 @@ class Disentangling(Stage):
     def _squared(self, made: Tensor, true: Tensor) -> Tensor:
         """Mean squared difference; of vectors in units of their standard deviation."""
         if self.data.is_images:
-            return F.mse_loss(made, true)
+            return F.mse_loss(made.float(), true)
         scale = self.network["scale"]
         return F.mse_loss(scale(made), scale(true))
 
