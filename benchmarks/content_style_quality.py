@@ -1,6 +1,7 @@
 """Every quality number of docs/content-style.md: train, score, draw.
 
     python benchmarks/content_style_quality.py DATA_FOLDER RUNS_FOLDER NAME ...   # `all`, or names
+    python benchmarks/content_style_quality.py train DATA_FOLDER RUNS_FOLDER NAME ...   # no scoring
     python benchmarks/content_style_quality.py table                              # what is there
 
 DATA_FOLDER holds sprites.npz, chairs.npz and cmu_faces.npz. What is done already is not done again,
@@ -16,14 +17,12 @@ without that tenth, scored by the encoders' codes. Roles are found by
 from __future__ import annotations
 
 import contextlib
-import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from _quality import IMAGES, RESULTS, main, train_run
 
 import unmingle as um
 from unmingle.data.edges import with_edges
@@ -38,8 +37,6 @@ from unmingle.evaluation import (
 from unmingle.evaluation.model import Encoded
 from unmingle.plots import prepared_codes, save_gif, save_png, swap_grid, tile, views
 
-HERE = Path(__file__).resolve().parent
-RESULTS, IMAGES = HERE / "results", HERE.parent / "docs" / "images"
 LORD_CHAIRS = "chairs-15min"  # of lord_quality.py
 
 
@@ -96,34 +93,36 @@ RUNS = {
 }
 
 
-def make(name: str, data: Path, runs: Path) -> None:
-    """Train, score and draw one run, as far as it is not done."""
-    run, out = RUNS[name], (runs / name).resolve()
+def file_of(run: Run, data: Path, runs: Path) -> Path:
+    """The data of a run; images with their edges are made from the chairs, beside the runs."""
     file = data / run.data.file
-    if run.data is EDGES and not file.exists():
-        file = runs.resolve() / run.data.file
-        if not file.exists():
-            with_edges(um.load_data(data / CHAIRS.file)).save(file)
-    if not (out / "model.safetensors").exists():
-        train(run, file, out)
-    scores = RESULTS / f"{name}.json"
-    if scores.exists() and (IMAGES / f"{name}.png").exists():
-        return
-    with contextlib.chdir(file.parent):  # so that no result names a path
-        score(name, run, um.load(out))
+    if run.data is not EDGES or file.exists():
+        return file
+    file = runs / run.data.file
+    if not file.exists():
+        with_edges(um.load_data(data / CHAIRS.file)).save(file)
+    return file
 
 
-def train(run: Run, file: Path, out: Path) -> None:
+def train(name: str, data: Path, runs: Path) -> None:
+    """Train one run, as far as it is not done."""
+    run = RUNS[name]
+    file = file_of(run, data, runs)
     values = ["--values", run.data.values] if run.data.values else []
     words = [
-        sys.executable, "-m", "unmingle", "train", "content-style", file.name, *values,
-        *run.data.flags.split(), *run.flags.split(), "--test", "0" if run.seen else "0.1",
-        "--budget", run.budget, "--seed", str(run.seed), "--out", str(out),
+        "content-style", file.name, *values, *run.data.flags.split(), *run.flags.split(),
+        "--test", "0" if run.seen else "0.1", "--budget", run.budget, "--seed", str(run.seed),
     ]  # fmt: skip
-    if (out / "config.json").exists():
-        words.append("--resume")
-    print("$", shlex.join(["unmingle", *once(words[3:])]), flush=True)
-    subprocess.run(words[:3] + once(words[3:]), check=True, cwd=file.parent)
+    train_run(file.parent, runs / name, *once(words))
+
+
+def measure(name: str, data: Path, runs: Path) -> None:
+    """Score and draw one run, as far as it is not done."""
+    run = RUNS[name]
+    if (RESULTS / f"{name}.json").exists() and (IMAGES / f"{name}.png").exists():
+        return
+    with contextlib.chdir(file_of(run, data, runs).parent):  # so that no result names a path
+        score(name, run, um.load(runs / name))
 
 
 def once(words: Sequence[str]) -> list[str]:
@@ -252,20 +251,5 @@ def row(scores: Scores) -> list[str]:
     return cells
 
 
-def main() -> None:
-    if sys.argv[1:] == ["table"]:
-        table()
-        return
-    if len(sys.argv) < 4:
-        sys.exit(__doc__)
-    data, runs = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
-    runs.mkdir(parents=True, exist_ok=True)
-    names = list(RUNS) if sys.argv[3:] == ["all"] else sys.argv[3:]
-    for name in names:
-        if name not in RUNS:
-            sys.exit(f"no run {name!r}; there is: {', '.join(RUNS)}")
-        make(name, data, runs)
-
-
 if __name__ == "__main__":
-    main()
+    main(train, measure, table, RUNS, __doc__)

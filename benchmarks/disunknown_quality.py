@@ -1,6 +1,7 @@
 """Every quality number of docs/disunknown.md: train, score on held-out rows, draw.
 
     python benchmarks/disunknown_quality.py DATA_FOLDER RUNS_FOLDER NAME ...   # `all`, or names
+    python benchmarks/disunknown_quality.py train DATA_FOLDER RUNS_FOLDER NAME ...   # no scoring
     python benchmarks/disunknown_quality.py table                              # what was measured
 
 DATA_FOLDER holds chairs.npz, cmu_faces.npz and skeletons.npz; 3D Shapes is rendered. What is done
@@ -11,12 +12,12 @@ benchmarks/results/NAME.json, pictures to docs/images/NAME*.png.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from _quality import IMAGES, RESULTS, main, results
 from disunknown_measures import (
     correlated_rows,
     faces,
@@ -30,9 +31,8 @@ from disunknown_tracking import Finish, Track
 import unmingle as um
 from unmingle.data import FactorDataset, shapes3d
 
-HERE = Path(__file__).resolve().parent
-RESULTS, IMAGES = HERE / "results", HERE.parent / "docs" / "images"
 ROWS = 16000
+MOVEMENT = "movement.json"  # in a run that was watched
 FACTORS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
 
 Split = tuple[FactorDataset, FactorDataset]
@@ -73,12 +73,12 @@ class Run:
     data: Callable[[Path], Split]
     settings: dict[str, Any]
     budget: str
-    measure: Measure
+    measure: Measure | None
+    """None: what was watched in training is all."""
     seed: int = 0
     kind: type[um.DisUnknown] = um.DisUnknown
     first: str = ""
     """The run whose stage I this one goes on from."""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 FIGURE_2 = {
@@ -121,7 +121,7 @@ RUNS = {
     ),
     **{
         f"disunknown-figure2-{name}": Run(
-            chairs_data, {**CHAIRS, **settings}, "8min", Track.measure, kind=Track
+            chairs_data, {**CHAIRS, **settings}, "8min", None, kind=Track
         )
         for name, settings in FIGURE_2.items()
     },
@@ -142,51 +142,55 @@ RUNS = {
 }
 
 
-def make(name: str, data: Path, runs: Path) -> None:
-    """Train, measure and draw one run, as far as it is not done."""
-    run, out, scores = RUNS[name], runs / name, RESULTS / f"{name}.json"
-    if scores.exists():
+def train(name: str, data: Path, runs: Path) -> None:
+    """Train one run, and the one it goes on from, as far as they are not done."""
+    run, out = RUNS[name], runs / name
+    if (out / "model.safetensors").exists():
         return
-    train, test = run.data(data)
+    rows, test = run.data(data)
     method = run.kind(**run.settings)
     if run.first:
-        if not (runs / run.first / "model.safetensors").exists():
-            make(run.first, data, runs)
+        train(run.first, data, runs)
         method.first = runs / run.first  # type: ignore[attr-defined]
     print(
-        f"{name}: {run.kind.__name__}({run.settings}), {len(train)} rows, {run.budget}", flush=True
+        f"{name}: {run.kind.__name__}({run.settings}), {len(rows)} rows, {run.budget}", flush=True
     )
-    done = (out / "model.safetensors").exists()
+    # What was watched so far is not in a checkpoint: such a run begins anew.
+    resume = (out / "config.json").exists() and run.kind is not Track
     if isinstance(method, Track):
         method.watch(test)
-    if done and not isinstance(method, Track):
-        model = um.load(out)
-    else:
-        resume = (out / "config.json").exists() and not isinstance(method, Track)
-        model = method.fit(
-            train, budget=run.budget, out=out, seed=run.seed, resume=resume, overwrite=not resume
-        )
-    IMAGES.mkdir(exist_ok=True)
-    found = run.measure(model, train, test, IMAGES / name)
+    method.fit(rows, budget=run.budget, out=out, seed=run.seed, resume=resume, overwrite=not resume)
+    if isinstance(method, Track):
+        (out / MOVEMENT).write_text(json.dumps(method.moved()))
+
+
+def measure(name: str, data: Path, runs: Path) -> None:
+    """Measure and draw one run, as far as it is not done."""
+    run, scores = RUNS[name], RESULTS / f"{name}.json"
+    if scores.exists():
+        return
+    model, (rows, test) = um.load(runs / name), run.data(data)
+    found = (
+        json.loads((runs / name / MOVEMENT).read_text())
+        if run.measure is None
+        else run.measure(model, rows, test, IMAGES / name)
+    )
     found["run"] = {
         "settings": run.settings,
         "budget": run.budget,
         "seed": run.seed,
-        "rows": len(train),
+        "rows": len(rows),
         "held_out": len(test),
         "fingerprint": model.run_info["data"]["fingerprint"],
         "versions": model.run_info["versions"],
         "stages": model.run_info["training"]["stages"],
     }
-    RESULTS.mkdir(exist_ok=True)
     scores.write_text(json.dumps(found, indent=1, default=float) + "\n")
 
 
 def table() -> None:
     """Print what was measured, as Markdown."""
-    found = {
-        name: json.loads(f.read_text()) for name in RUNS if (f := RESULTS / f"{name}.json").exists()
-    }
+    found = results(RUNS)
     _factor_table({n: f for n, f in found.items() if "judges" in f})
     for name, scores in found.items():
         rest = {k: v for k, v in scores.items() if isinstance(v, (int, float))}
@@ -213,19 +217,5 @@ def _factor_table(found: dict[str, Any]) -> None:
             print(f"| {name} | {factor} | " + " | ".join(cells) + " |")
 
 
-def main() -> None:
-    if sys.argv[1:] == ["table"]:
-        table()
-        return
-    if len(sys.argv) < 4:
-        sys.exit(__doc__)
-    data, runs = Path(sys.argv[1]), Path(sys.argv[2])
-    names = list(RUNS) if sys.argv[3:] == ["all"] else sys.argv[3:]
-    for name in names:
-        if name not in RUNS:
-            sys.exit(f"no run {name!r}; there is: {', '.join(RUNS)}")
-        make(name, data, runs)
-
-
 if __name__ == "__main__":
-    main()
+    main(train, measure, table, RUNS, __doc__)

@@ -46,7 +46,7 @@ class Track(um.DisUnknown):
         network: Any = self.network
         return network["encoder"](self.normalised(items))[0][0]
 
-    def measure(self, train: FactorDataset, test: FactorDataset, picture: Path) -> dict[str, Any]:
+    def moved(self) -> dict[str, Any]:
         """Squared distance of a code to that of the snapshot before, mean over held-out items."""
         squared = [m["squared"] for m in self.movement]
         return {

@@ -10,17 +10,13 @@ docs/images/NAME.png. The commands that are run are printed, and can be typed as
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import sys
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from unmingle.evaluation import Scores
+from _quality import IMAGES, RESULTS, call, main, train_run
 
-HERE = Path(__file__).resolve().parent
-RESULTS, IMAGES = HERE / "results", HERE.parent / "docs" / "images"
+from unmingle.evaluation import Scores
 
 SPRITES = "sprites.npz --class-factor character --values character=0:24 --test 0.1"
 SPRITES_CONTENT = "--role content=pose --probe-factor content=pose_merged"
@@ -68,31 +64,22 @@ RUNS = {
 }
 
 
-def make(name: str, data: Path, runs: Path) -> None:
-    """Train, evaluate and draw one run, as far as it is not done."""
-    run, out = RUNS[name], (runs / name).resolve()
-    file, _, flags = run.train.partition(" ")
-    source, scores, grid = Path(file), RESULTS / f"{name}.json", IMAGES / f"{name}.png"
-    program = [sys.executable, "-m", "unmingle"]
-    if not (out / "model.safetensors").exists():
-        resume = ["--resume"] if (out / "config.json").exists() else []
-        length = ["--budget", run.budget, "--seed", str(run.seed)]
-        call(
-            data, *program, "train", "lord", source, *flags.split(), *length, "--out", out, *resume
-        )
+def train(name: str, data: Path, runs: Path) -> None:
+    """Train one run, as far as it is not done."""
+    run = RUNS[name]
+    length = ["--budget", run.budget, "--seed", run.seed]
+    train_run(data, runs / name, "lord", *run.train.split(), *length)
+
+
+def measure(name: str, data: Path, runs: Path) -> None:
+    """Score and draw one run, as far as it is not done."""
+    run, out = RUNS[name], runs / name
+    file = run.train.split()[0]
+    scores, grid = RESULTS / f"{name}.json", IMAGES / f"{name}.png"
     if not scores.exists():
-        scores.parent.mkdir(exist_ok=True)
-        call(data, *program, "evaluate", out, source, *run.content.split(), "--json", scores)
+        call(data, "evaluate", out, file, *run.content.split(), "--json", scores)
     if not grid.exists():
-        grid.parent.mkdir(exist_ok=True)
-        call(data, *program, "grid", out, source, "-o", grid)
-
-
-def call(data: Path, *command: object) -> None:
-    """Run a command in the data's folder, so that no result names a path, and show it."""
-    words = [str(word) for word in command]
-    print("$", shlex.join(["unmingle", *words[3:]]), flush=True)
-    subprocess.run(words, check=True, cwd=data)
+        call(data, "grid", out, file, "-o", grid)
 
 
 def table() -> None:
@@ -125,19 +112,5 @@ def row(scores: Scores) -> list[str]:
     return cells
 
 
-def main() -> None:
-    if sys.argv[1:] == ["table"]:
-        table()
-        return
-    if len(sys.argv) < 4:
-        sys.exit(__doc__)
-    data, runs = Path(sys.argv[1]), Path(sys.argv[2])
-    names = list(RUNS) if sys.argv[3:] == ["all"] else sys.argv[3:]
-    for name in names:
-        if name not in RUNS:
-            sys.exit(f"no run {name!r}; there is: {', '.join(RUNS)}")
-        make(name, data, runs)
-
-
 if __name__ == "__main__":
-    main()
+    main(train, measure, table, RUNS, __doc__)

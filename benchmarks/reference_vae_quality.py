@@ -1,6 +1,7 @@
 """Every quality number of docs/reference-vae.md and docs/vae.md: train, measure, draw.
 
     python benchmarks/reference_vae_quality.py DATA_FOLDER RUNS_FOLDER NAME ...
+    python benchmarks/reference_vae_quality.py train DATA_FOLDER RUNS_FOLDER NAME ...   # only that
     python benchmarks/reference_vae_quality.py table       # what was measured so far
 
 NAME is `all`, `table1`, `faces`, `more`, or one of the names that an unknown one prints.
@@ -14,20 +15,17 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _quality import IMAGES, RESULTS, main, results
 
 import unmingle as um
 from unmingle.evaluation import CodeMeasures, measure_codes
 from unmingle.methods import METHODS
 from unmingle.plots import save_png, swap_grid, tile
-
-HERE = Path(__file__).resolve().parent
-RESULTS, IMAGES = HERE / "results", HERE.parent / "docs" / "images"
 
 UNITS = {"width": 10.0}  # so that all five amounts go to 1
 STYLE = ("red", "green", "blue", "scale", "width")
@@ -62,7 +60,7 @@ FACE_RUNS = {
 }
 MORE = {f"digits-{name}": Run(name) for name in ("factor-vae", "beta-tcvae", "annealed-vae")}
 RUNS = {**TABLE_1, **FACE_RUNS, **MORE}
-SETS = {"all": RUNS, "table1": TABLE_1, "faces": FACE_RUNS, "more": MORE}
+SETS = {"table1": TABLE_1, "faces": FACE_RUNS, "more": MORE}
 
 
 @functools.cache
@@ -81,24 +79,28 @@ def read(kind: str, folder: Path) -> tuple[um.FactorDataset, um.FactorDataset, u
     return train, probe, test
 
 
-def make(name: str, folder: Path, runs: Path) -> None:
-    """Train, measure and draw one run, as far as it is not done."""
+def train(name: str, folder: Path, runs: Path) -> None:
+    """Train one run, as far as it is not done."""
     run, out = RUNS[name], runs / name
+    if (out / "model.safetensors").exists():
+        return
+    print(f"{name}: {run.method} {run.settings} for {run.budget}", flush=True)
+    options = {"budget": run.budget, "seed": run.seed, "out": out}
+    resume = (out / "config.json").exists()
+    METHODS[run.method](**run.settings).fit(read(run.data, folder)[0], resume=resume, **options)
+
+
+def measure(name: str, folder: Path, runs: Path) -> None:
+    """Measure and draw one run, as far as it is not done."""
+    run, model = RUNS[name], um.load(runs / name)
     scores, picture = RESULTS / f"{name}.json", IMAGES / f"{name}.png"
-    train, probe, test = read(run.data, folder)
-    if not (out / "model.safetensors").exists():
-        print(f"{name}: {run.method} {run.settings} for {run.budget}", flush=True)
-        options = {"budget": run.budget, "seed": run.seed, "out": out}
-        resume = (out / "config.json").exists()
-        METHODS[run.method](**run.settings).fit(train, resume=resume, **options)
-    model = um.load(out)
+    rows, probe, test = read(run.data, folder)
     if not scores.exists():
         factors = FACES if run.data == "faces" else ("digit",)
         amounts = () if run.data == "faces" else STYLE
         found = measure_codes(model, probe, test, continuous=amounts, factors=factors, units=UNITS)
-        save(scores, run, model, found, {"train": train, "probe": probe, "test": test})
+        save(scores, run, model, found, {"train": rows, "probe": probe, "test": test})
     if not picture.exists():
-        picture.parent.mkdir(exist_ok=True)
         save_png(picture, draw(model, run, test))
 
 
@@ -114,7 +116,6 @@ def save(
         "data": {part: [rows.name, len(rows), rows.fingerprint()] for part, rows in data.items()},
         "measures": found.as_dict(),
     }
-    file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(info, indent=1) + "\n")
 
 
@@ -138,11 +139,6 @@ def draw(model: Any, run: Run, test: um.FactorDataset) -> np.ndarray:
     right = tile(np.concatenate([kept[None], model.to_reference(kept)[None], synthesised]))
     gap = np.full((left.shape[0], 12, 3), 255, np.uint8)
     return np.concatenate([left, gap, right], axis=1)
-
-
-def results(names: dict[str, Run]) -> dict[str, dict[str, Any]]:
-    files = {name: RESULTS / f"{name}.json" for name in names}
-    return {n: json.loads(file.read_text()) for n, file in files.items() if file.exists()}
 
 
 def table() -> None:
@@ -172,19 +168,5 @@ def table() -> None:
             print(f"| {name} | {space} | " + " | ".join(cells) + " |")
 
 
-def main() -> None:
-    if sys.argv[1:] == ["table"]:
-        table()
-        return
-    if len(sys.argv) < 4:
-        sys.exit(__doc__)
-    folder, runs = Path(sys.argv[1]), Path(sys.argv[2])
-    for name in sys.argv[3:]:
-        if name not in RUNS and name not in SETS:
-            sys.exit(f"no run {name!r}; there is: {', '.join([*SETS, *RUNS])}")
-        for one in SETS.get(name, {name: RUNS.get(name)}):
-            make(one, folder, runs)
-
-
 if __name__ == "__main__":
-    main()
+    main(train, measure, table, RUNS, __doc__, SETS)

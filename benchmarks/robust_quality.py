@@ -1,33 +1,27 @@
 """Every quality number of docs/robust.md: train, measure on held-out images, draw.
 
     python benchmarks/robust_quality.py DATA_FOLDER RUNS_FOLDER NAME ...   # `all`, or names below
+    python benchmarks/robust_quality.py train DATA_FOLDER RUNS_FOLDER NAME ...   # without measures
     python benchmarks/robust_quality.py plots RUNS_FOLDER                  # curves, and Fig. 7
     python benchmarks/robust_quality.py table                              # what was measured
 
 DATA_FOLDER holds sprites.npz and chairs.npz. What is done already is not done again, and an
 interrupted training is continued. Numbers go to benchmarks/results/NAME.json (each triplet's error
-to triplets.npz in the run), pictures to docs/images/. `train NAME` after the folders only trains,
-so that scoring does not disturb a run whose budget is a time. The trainings are printed, and can be
-typed as well.
+to triplets.npz in the run), pictures to docs/images/. The trainings are printed, and can be typed
+as well.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shlex
 import statistics
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-HERE = Path(__file__).resolve().parent
-RESULTS, IMAGES = HERE / "results", HERE.parent / "docs" / "images"
-PROGRAM = [sys.executable, "-m", "unmingle"]
+from _quality import IMAGES, RESULTS, call, main, results, train_run
 
 SPRITES = "sprites.npz --class-factor character --values character=0:24 --test 0.1"
 CHAIRS = "chairs.npz --class-factor model --values model=0:40 --test 0.1"
@@ -78,42 +72,26 @@ RUNS = _runs()
 
 def train(name: str, data: Path, runs: Path) -> None:
     """Train one run, as far as it is not done."""
-    run, out = RUNS[name], (runs / name).resolve()
-    if (out / "model.safetensors").exists():
-        return
-    file, _, flags = run.train.partition(" ")
-    resume = ["--resume"] if (out / "config.json").exists() else []
-    call(
-        data, *PROGRAM, "train", run.method, file, *flags.split(), "--budget", run.budget,
-        "--seed", run.seed, "--out", out, *resume,
-    )  # fmt: skip
+    run = RUNS[name]
+    length = ["--budget", run.budget, "--seed", run.seed]
+    train_run(data, runs / name, run.method, *run.train.split(), *length)
 
 
 def measure(name: str, data: Path, runs: Path) -> None:
     """Measure and draw one run, as far as it is not done."""
-    run, out = RUNS[name], (runs / name).resolve()
-    file = run.train.partition(" ")[0]
+    run, out = RUNS[name], runs / name
+    file = run.train.split()[0]
     result, grid = RESULTS / f"{name}.json", IMAGES / f"{name}.png"
     if not result.exists() or not (out / "triplets.npz").exists():
-        found = numbers(run, out, data / file)
-        result.parent.mkdir(exist_ok=True)
-        result.write_text(json.dumps(found, indent=1) + "\n")
+        result.write_text(json.dumps(numbers(run, out, data / file), indent=1) + "\n")
     if not grid.exists():
-        grid.parent.mkdir(exist_ok=True)
-        call(data, *PROGRAM, "grid", out, file, "-o", grid)
+        call(data, "grid", out, file, "-o", grid)
     scores = RESULTS / f"{name}-scores.json"
     if run.scored and not scores.exists():
         roles = ["--role", f"{run.spaces[1]}={run.pose}"]
         if run.judged_pose == "pose_merged":
             roles += ["--probe-factor", f"{run.spaces[1]}={run.judged_pose}"]
-        call(data, *PROGRAM, "evaluate", out, file, *roles, "--json", scores)
-
-
-def call(data: Path, *command: object) -> None:
-    """Run a command in the data's folder, so that no result names a path, and show it."""
-    words = [str(word) for word in command]
-    print("$", shlex.join(["unmingle", *words[3:]]), flush=True)
-    subprocess.run(words, check=True, cwd=data)
+        call(data, "evaluate", out, file, *roles, "--json", scores)
 
 
 def numbers(run: Run, out: Path, source: Path) -> dict[str, Any]:
@@ -168,7 +146,6 @@ def plots(runs: Path) -> None:
     from unmingle.evaluation.triplets import TripletErrors, plot_triplets
     from unmingle.plots.figures import curves
 
-    IMAGES.mkdir(exist_ok=True)
     names = [f"robust-{variant}-0" for variant in VARIANTS]
     logs = [runs / name / "metrics.jsonl" for name in names]
     curves(
@@ -187,14 +164,9 @@ def plots(runs: Path) -> None:
     plot_triplets(found, IMAGES / "robust-triplets.png", overwrite=True)
 
 
-def results() -> dict[str, dict[str, Any]]:
-    files = {name: RESULTS / f"{name}.json" for name in RUNS}
-    return {name: json.loads(f.read_text()) for name, f in files.items() if f.exists()}
-
-
 def table() -> None:
     """Print what was measured, as Markdown."""
-    found = results()
+    found = results(RUNS)
     print(f"Table 1 (epsilon {EPSILON}; means over the last tenth of the steps)\n")
     print("| run | images/s | steps | I_T | I_T' | L_rec | gamma | lambda | KL |")
     print("|" + "---|" * 9)
@@ -229,27 +201,8 @@ def share(estimate: dict[str, float]) -> str:
     return f"{estimate['value']:.1%} [{estimate['low']:.1%}, {estimate['high']:.1%}]"
 
 
-def main() -> None:
-    words = sys.argv[1:]
-    if words == ["table"]:
-        table()
-        return
-    if words[:1] == ["plots"] and len(words) == 2:
-        plots(Path(words[1]))
-        return
-    if len(words) < 3:
-        sys.exit(__doc__)
-    data, runs, names = Path(words[0]), Path(words[1]), words[2:]
-    only_train = names[0] == "train"
-    names = names[1:] if only_train else names
-    for name in list(RUNS) if names == ["all"] else names:
-        if name not in RUNS:
-            sys.exit(f"no run {name!r}; there is: {', '.join(RUNS)}")
-        train(name, data, runs)
-        if not only_train:
-            measure(name, data, runs)
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    main()
+    if sys.argv[1:2] == ["plots"] and len(sys.argv) == 3:
+        plots(Path(sys.argv[2]))
+    else:
+        main(train, measure, table, RUNS, __doc__)

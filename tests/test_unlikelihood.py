@@ -28,7 +28,15 @@ from unmingle.losses.unlikelihood import (
 from unmingle.nn.code_statistics import CodeStatistics
 from unmingle.nn.embedding import LabelEmbedding, draw, keep_probabilities, nested_mask
 from unmingle.nn.gaussian import GaussianEncoder, Generator, Heads
-from unmingle.nn.weight_norm import FirstConv, LastConv, NormLinear
+from unmingle.nn.halving import conv_double, conv_half
+from unmingle.nn.weight_norm import (
+    FirstConv,
+    LastConv,
+    NormConv,
+    NormLinear,
+    NormUpConv,
+    shared_weights,
+)
 from unmingle.training.stage import View
 
 Q = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
@@ -308,6 +316,65 @@ def test_weights_are_normalised():
     with torch.no_grad():
         layer.direction.mul_(7)
     torch.testing.assert_close(layer(x), before)
+
+
+@pytest.mark.parametrize("kind", [NormConv, NormUpConv])
+def test_gradients_of_normalised_weights_are_those_of_the_formula(kind):
+    torch.manual_seed(0)
+    layer, factor = kind(3, 5, 4).double(), torch.randn(5, 3, 4, 4, dtype=torch.float64)
+    layer.to(memory_format=torch.channels_last)
+    factor = factor.transpose(0, layer.output)
+    (layer.weights(False)[0] * factor).sum().backward()
+    direction = layer.direction.detach().clone().requires_grad_()
+    length = layer.length.detach().clone().requires_grad_()
+    rows = direction.transpose(0, layer.output)
+    unit = rows / rows.square().sum((1, 2, 3), keepdim=True).sqrt()
+    ((length.view(-1, 1, 1, 1) * unit).transpose(0, layer.output) * factor).sum().backward()
+    torch.testing.assert_close(layer.direction.grad, direction.grad)
+    torch.testing.assert_close(layer.length.grad, length.grad)
+
+
+@pytest.mark.parametrize("sides", [(2, 2), (4, 4), (2, 8), (3, 5), (16, 16)])
+def test_halving_and_doubling_are_the_convolutions(sides):
+    x, weight, bias = noise(2, 5, *sides), noise(3, 5, 4, 4, seed=1), noise(3, seed=2)
+    torch.testing.assert_close(
+        conv_half(x, weight, bias), F.conv2d(x, weight, bias, 2, 1), rtol=1e-4, atol=1e-4
+    )
+    weight = weight.transpose(0, 1)
+    torch.testing.assert_close(
+        conv_double(x, weight, bias),
+        F.conv_transpose2d(x, weight, bias, 2, 1),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize(("kind", "side"), [(NormConv, 2), (NormUpConv, 1)])
+def test_layers_on_the_smallest_maps_need_the_middle_of_their_kernels_alone(kind, side):
+    torch.manual_seed(0)
+    settings = (2,) if kind is NormConv else ()
+    layer, x = (
+        kind(3, 5, 4, *settings).to(memory_format=torch.channels_last),
+        noise(2, 3, side, side),
+    )
+    (small,) = torch.autograd.grad(layer(x).square().sum(), layer.direction)
+    weight, bias = layer.weights(False)
+    whole = (F.conv2d if kind is NormConv else F.conv_transpose2d)(x, weight, bias, 2, 1)
+    torch.testing.assert_close(layer(x), whole)
+    (large,) = torch.autograd.grad(whole.square().sum(), layer.direction)
+    torch.testing.assert_close(small, large)
+
+
+def test_shared_weights_are_made_once_and_collect_both_gradients():
+    layer, x, y = NormLinear(5, 3), noise(4, 5), noise(4, 5, seed=1)
+    (layer(x) + layer(y, frozen=True)).sum().backward()
+    apart = layer.direction.grad.clone()
+    layer.zero_grad()
+    with shared_weights(layer):
+        assert layer.weights(False)[0] is layer.weights(False)[0]
+        (layer(x) + layer(y, frozen=True)).sum().backward()
+    torch.testing.assert_close(layer.direction.grad, apart)
+    assert not layer.kept and not layer.keeps
 
 
 def test_at_half_size_the_first_layer_sees_repeated_pixels():

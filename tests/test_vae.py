@@ -23,6 +23,8 @@ from unmingle.nn.pyramid import (
     PyramidGenerator,
     Scaling,
     leaky_pixel_norm,
+    make_encoder,
+    make_generator,
 )
 from unmingle.training.stage import Progress, View
 
@@ -289,6 +291,18 @@ def test_encoder_and_generator_are_the_published_blocks():
     made = generator(codes)
     assert made.shape == (2, 3, 12, 10) and made.abs().max() <= 1
     torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (17, 30, 1), (16, 33, 4)])
+def test_networks_in_patches_take_and_make_any_size(shape):
+    encoder, generator = (
+        make_encoder(shape, 7, (4, 6), patch=2),
+        make_generator(5, shape, (6, 4), 2),
+    )
+    images = torch.randn(2, shape[2], *shape[:2])
+    assert encoder(images).shape == (2, 7)
+    assert generator(torch.randn(2, 5)).shape == images.shape
+    assert encoder.first.stride == (2, 2)
 
 
 def test_an_input_that_is_zeroed_changes_nothing():

@@ -11,93 +11,17 @@ import tyro
 
 from unmingle.errors import ConfigError
 
-from ._common import check_output, flag, named, parse, required, say
+from ._common import check_output, flag, parse, required, say
 from ._data import Part, Reading, Recipe, Rows, rows_for
+from ._scoring import Scoring
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from unmingle.data import FactorDataset
-    from unmingle.evaluation import Scores
     from unmingle.evaluation.compare import Entry
     from unmingle.methods import Method
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How a run is scored."""
-
-    role: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("SPACE=FACTOR")] = ()
-    """The factor that a code should carry, where the run does not say: content=pose. Repeatable."""
-    probe_factor: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("SPACE=FACTOR")] = ()
-    """Another factor for the probes, where some values of the role look the same. Repeatable."""
-    take: Annotated[str | None, flag("SPACE", unset="(the first)")] = None
-    """The code space that is swapped."""
-    metrics: Annotated[str | None, flag("A,B|none", unset="(all four)")] = None
-    """Distances to the true images: st_lpips_alex, st_lpips_vgg, mse, ssim."""
-    probes: Annotated[str, flag("A,B|none", unset="(linear,mlp)")] = "linear,mlp"
-    """What looks for factors in the codes: linear, mlp, knn, boosted."""
-    audit: bool = False
-    """Look for each factor in every code that it does not belong to, and say how it leaks (a minute
-    or more)."""
-    audit_factors: Annotated[str | None, flag("A,B|all", unset="(the roles)")] = None
-    """Further factor columns for --audit, or all."""
-    judges: bool = False
-    """Train a recogniser of each factor on real images and show it recombined ones (about a minute
-    a factor)."""
-    frechet: bool = False
-    """Fréchet distance of recombined to real images, beside that of two halves of real images."""
-    disentanglement: Annotated[str | None, flag("A,B|all", unset="(none)")] = None
-    """Metrics on the entries of the codes: mig, dci, sap, factor_vae and others, or all."""
-    part: Annotated[Part | None, flag("held-out|train|all", unset="(held-out)")] = None
-    """Which rows, if the run was trained on DATA."""
-    seed: int = 0
-    """Seed of pairs, probes and intervals."""
-
-    def __post_init__(self) -> None:
-        if self.audit_factors is not None and not self.audit:
-            raise ConfigError(f"--audit-factors {self.audit_factors} needs --audit")
-
-    def score(
-        self,
-        model: Method,
-        test: FactorDataset,
-        train: FactorDataset | None,
-        pairs: int,
-        device: str,
-    ) -> Scores:
-        """The scores of one model.
-
-        Raises:
-            DataError, ConfigError: as `evaluate`.
-        """
-        from unmingle.evaluation import Extras, evaluate
-
-        more = test.factors if self.audit_factors == "all" else _list(self.audit_factors or "none")
-        extras = Extras(
-            audit=self.audit,
-            audit_factors=tuple(more),
-            judges=self.judges,
-            frechet=self.frechet,
-            disentanglement=_list(self.disentanglement or "none"),
-        )
-
-        return evaluate(
-            model,
-            test,
-            train=train,
-            roles=named(self.role, "--role", "content=pose"),
-            probe_factors=named(self.probe_factor, "--probe-factor", "content=pose"),
-            take=self.take,
-            metrics=None if self.metrics is None else _list(self.metrics),
-            probes=_list(self.probes),
-            pairs=pairs,
-            extras=extras,
-            seed=self.seed,
-            device=device,
-            say=say,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +202,3 @@ def _chosen(view: Rows, ids: NDArray[np.int64]) -> FactorDataset:
     import numpy as np
 
     return view.whole.select(np.isin(view.whole.ids, ids))
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return () if text == "none" else tuple(text.split(","))

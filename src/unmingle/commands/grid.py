@@ -99,24 +99,13 @@ def swaps(
 
     Rows (and columns) show different values of the factor that their code knows.
     """
+    from unmingle.data.splits import varied_rows
     from unmingle.plots import swap_grid
 
     if not data.is_images:
         raise ConfigError("a grid needs images, and these data are vectors")
     down, across = (
-        data.take(_draw(data, model.code_spaces[space].factor, count, seed + number))
+        data.take(varied_rows(data, model.code_spaces[space].factor, count, seed + number))
         for number, (space, count) in enumerate(zip(keep, size, strict=True))
     )
     return swap_grid(model, down, across, keep[0], keep[1])
-
-
-def _draw(data: FactorDataset, factor: str | None, count: int, seed: int) -> NDArray[np.int64]:
-    """Rows in random order, those first that have a value of the factor not yet seen."""
-    import numpy as np
-
-    rows = np.random.default_rng(seed).permutation(len(data))
-    if factor is not None and set(factor.split(",")) <= data.factors.keys():
-        first = np.unique(data.factor(factor)[rows], return_index=True)[1]
-        first.sort()
-        rows = np.concatenate([rows[first], np.delete(rows, first)])
-    return rows[:count]

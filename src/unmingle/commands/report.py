@@ -13,7 +13,7 @@ from unmingle.errors import RunError, UnmingleError
 
 from ._common import Using, check_output, flag, named, parse, say
 from ._data import Reading, rows_for
-from .compare import Scoring
+from ._scoring import Scoring
 
 if TYPE_CHECKING:
     from unmingle.report import Subject

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unmingle.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    from .dataset import FactorDataset
 
 Mask = NDArray[np.bool_]
 
@@ -114,3 +117,16 @@ def hold_cells(first: NDArray[np.int64], second: NDArray[np.int64], test: float,
             "all) can be held out while every value keeps one for training; lower test="
         )
     return out[cell_of_row.reshape(-1)]
+
+
+def varied_rows(
+    data: FactorDataset, factor: str | None, count: int, seed: int
+) -> NDArray[np.int64]:
+    """Up to `count` rows in random order, those first that have a value of the factor not yet
+    seen (where the data have it; "a,b" crosses two columns)."""
+    rows = np.random.default_rng(seed).permutation(len(data))
+    if factor is not None and set(factor.split(",")) <= data.factors.keys():
+        first = np.unique(data.factor(factor)[rows], return_index=True)[1]
+        first.sort()
+        rows = np.concatenate([rows[first], np.delete(rows, first)])
+    return rows[:count]

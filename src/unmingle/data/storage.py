@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,7 +179,7 @@ class RowView:
         return f"RowView(shape={self.shape}, dtype={self.dtype})"
 
 
-class Computed:
+class Computed(ABC):
     """Rows that are made when they are read; `RowView` treats one as it does a mapped file."""
 
     shape: tuple[int, ...]
@@ -188,8 +189,9 @@ class Computed:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @abstractmethod
     def __getitem__(self, rows: Any) -> NDArray[Any]:
-        raise NotImplementedError
+        """Make some rows."""
 
 
 Items = NDArray[Any] | RowView

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from unmingle.evaluation.bootstrap import Estimate
 from unmingle.evaluation.model import Encoded, Model
-from unmingle.evaluation.scores import _PURPOSES, Scores, _label
-from unmingle.evaluation.transfer import RISING, Transfer, _gather, find_pairs, image_distances
+from unmingle.evaluation.scores import PURPOSES, Scores, metric_label
+from unmingle.evaluation.transfer import RISING, Transfer, find_pairs, gather_rows, image_distances
 
 if TYPE_CHECKING:
     from unmingle.data import FactorDataset
@@ -68,7 +68,7 @@ def measures(scores: Scores) -> Iterator[Measure]:
     """All numbers of some scores; those that mean different things by method have no direction."""
     yield from _image_measures(scores)
     for row in scores.probes:
-        result, purpose = row.result, _PURPOSES[row.purpose]
+        result, purpose = row.result, PURPOSES[row.purpose]
         yield Measure(
             "Probes: accuracy",
             f"{row.factor} from {row.space}, {result.kind}" + (f" ({purpose})" if purpose else ""),
@@ -89,9 +89,9 @@ def _image_measures(scores: Scores) -> Iterator[Measure]:
         section = _transfer_section(moved)
         for name, metric in moved.metrics.items():
             floor = metric.copies[metric.floor].value
-            yield Measure(section, _label(name), metric.model, _direction(name), floor)
+            yield Measure(section, metric_label(name), metric.model, _direction(name), floor)
     for name, estimate in scores.reconstruction.items():
-        yield Measure("Reconstruction", _label(name), estimate, _direction(name))
+        yield Measure("Reconstruction", metric_label(name), estimate, _direction(name))
 
 
 def _transfer_section(moved: Transfer) -> str:
@@ -187,11 +187,11 @@ def row_values(
         rows = {s: pairs.taken if s == moved.take else pairs.kept for s in encoded.spaces}
 
         def true(block: slice) -> Array:
-            return _gather(sets, pairs.source[block], pairs.truth[block])
+            return gather_rows(sets, pairs.source[block], pairs.truth[block])
 
         units = np.stack([pairs.taken, pairs.kept], 1)
         for name, values in _distances(encoded, rows, true, list(moved.metrics), device).items():
-            found[section, _label(name)] = RowValues(values, units)
+            found[section, metric_label(name)] = RowValues(values, units)
     if scores.reconstruction:
         chosen = _reconstructed(len(test), context["pairs"], context["seed"])
         rows = dict.fromkeys(encoded.spaces, chosen)
@@ -199,7 +199,7 @@ def row_values(
         for name, values in _distances(
             encoded, rows, lambda block: test.items[chosen[block]], names, device
         ).items():
-            found["Reconstruction", _label(name)] = RowValues(values, chosen[:, None])
+            found["Reconstruction", metric_label(name)] = RowValues(values, chosen[:, None])
     return {k: v for k, v in found.items() if math.isclose(v.values.mean(), keys[k], rel_tol=_SAME)}
 
 

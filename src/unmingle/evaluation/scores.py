@@ -28,7 +28,7 @@ _LABELS = {
     "mse": "MSE",
     "ssim": "SSIM",
 }
-_PURPOSES = {"knows": "should know", "leak": "leak", "other": ""}
+PURPOSES = {"knows": "should know", "leak": "leak", "other": ""}
 
 
 @dataclass(frozen=True)
@@ -150,13 +150,15 @@ class Scores:
             for name, metric in moved.metrics.items():
                 floors = [number(metric.copies[label].value) for label in first.copies]
                 lines.append(
-                    [_label(name), interval(metric.model), *floors, interval(metric.ratio)]
+                    [metric_label(name), interval(metric.model), *floors, interval(metric.ratio)]
                 )
             yield from aligned(lines)
         if self.reconstruction:
             yield ""
             yield "Reconstruction: decode(encode(x)) against x"
-            yield from aligned([[_label(n), interval(e)] for n, e in self.reconstruction.items()])
+            yield from aligned(
+                [[metric_label(n), interval(e)] for n, e in self.reconstruction.items()]
+            )
 
     def _codes(self) -> Iterator[str]:
         if not self.probes:
@@ -172,7 +174,7 @@ class Scores:
             lines.append([
                 "" if same else row.factor,
                 "" if same else row.space,
-                "" if same else _PURPOSES[row.purpose],
+                "" if same else PURPOSES[row.purpose],
                 result.kind,
                 f"{result.accuracy:6.1%} [{result.low:.1%}, {result.high:.1%}]",
                 f"{result.chance:.1%}",
@@ -202,6 +204,7 @@ class Scores:
             yield from self.notes
 
 
-def _label(metric: str) -> str:
+def metric_label(metric: str) -> str:
+    """A metric's name for tables, with an arrow to where it is better."""
     arrow = "↑" if metric in RISING else "↓"
     return f"{_LABELS.get(metric, metric)} {arrow}"

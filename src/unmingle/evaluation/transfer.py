@@ -187,7 +187,7 @@ def measure_transfer(
         i, j = found.taken[block], found.kept[block]
         made = encoded.combine({space: i if space == take else j for space in encoded.spaces})
         images = {_MADE: made, take: test.items[i], rest: test.items[j]}
-        true = _gather(sets, found.source[block], found.truth[block])
+        true = gather_rows(sets, found.source[block], found.truth[block])
         for name, values in image_distances(true, images, names, device).items():
             for label, value in values.items():
                 errors[name].setdefault(label, []).append(value)
@@ -261,7 +261,7 @@ def _metric_names(data: FactorDataset, metrics: Sequence[str] | None) -> tuple[s
     return tuple(allowed if metrics is None else metrics)
 
 
-def _gather(sets: Sequence[FactorDataset], source: Ints, rows: Ints) -> Array:
+def gather_rows(sets: Sequence[FactorDataset], source: Ints, rows: Ints) -> Array:
     """Rows of several sets as one array, in the order given."""
     items = None
     for number, data in enumerate(sets):

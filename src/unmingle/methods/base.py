@@ -437,6 +437,8 @@ def load(folder: str | os.PathLike[str]) -> Any:
         model.data_shape, model.facts, model.run_info = shape, facts, info
         with torch.random.fork_rng(devices=[]):
             network = model.build(shape, facts)
+        if len(shape) == 3:  # as in training: the order of sums depends on it
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.load_state_dict(load_file(file))
     except (SafetensorError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError,
             TypeError, UnmingleError, ValueError) as error:  # fmt: skip

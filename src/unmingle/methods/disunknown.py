@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -331,7 +331,7 @@ class DisUnknown(Method):
         labels = np.stack(columns, 1) if columns else np.zeros((len(data), 0), np.int64)
         self._labels = torch.from_numpy(labels.astype(np.int64))
         assert self.config.shares is not None
-        kinds = (Distil, Recognise, Generate, EncodeLabels)
+        kinds: tuple[Callable[..., Stage], ...] = (Distil, Recognise, Generate, EncodeLabels)
         needs_labels = (Recognise, EncodeLabels)
         return [
             kind(self, data, share)

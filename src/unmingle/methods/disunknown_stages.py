@@ -26,6 +26,7 @@ from unmingle.losses.unlikelihood import (
     total,
 )
 from unmingle.nn.embedding import draw, keep_probabilities, nested_mask
+from unmingle.nn.weight_norm import shared_weights
 from unmingle.training.images import ImageSource
 from unmingle.training.schedules import Cosine, Ramp
 from unmingle.training.stage import (
@@ -201,14 +202,16 @@ class Distil(DisUnknownStage):
             label_kl = self.embedding_kl()
             loss = loss + (config.label_kl or 0.0) * label_kl
             logs["label_kl"] = label_kl.detach()
-        own = self.latent(x, self.embedded(labels), self.keep).after(unknown)
-        made, std = self.method.generate(own.joined(), divisor)
+        with shared_weights(self.network["generator"]):
+            own = self.latent(x, self.embedded(labels), self.keep).after(unknown)
+            made, std = self.method.generate(own.joined(), divisor)
+            game = self._game(x, unknown, labels, divisor) if self.adversarial else None
         nll = gaussian_nll(made, items, self.method.std(std))
         loss = loss + config.reconstruction_weight * nll
         losses = {"model": loss}
         logs |= {"reconstruction": nll.detach(), "std": std.detach().mean()}
-        if self.adversarial:
-            adversary, losses["classifier"] = self._game(x, unknown, labels, divisor)
+        if game is not None:
+            adversary, losses["classifier"] = game
             ramp = config.adversarial_ramp
             grown = min(progress.fraction / ramp, 1.0) if ramp else 1.0
             losses["model"] = loss + grown * config.adversarial_weight * adversary

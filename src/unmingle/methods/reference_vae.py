@@ -21,13 +21,12 @@ from unmingle.losses.variational import (
     log_ratio_regression,
     symmetric_divergence,
 )
-from unmingle.nn.discriminators import JointDiscriminator
-from unmingle.nn.pyramid import Scaling, make_encoder, make_generator
+from unmingle.nn.pyramid import Scaling
 from unmingle.training.stage import Batch, Context, Group, Player, Progress, Stage, StepResult
 
 from .base import CodeSpace
 from .settings import check_range
-from .symmetric_vae import DISCRIMINATORS, check_adversarial, keep_inputs
+from .symmetric_vae import SymmetricConfig, keep_inputs
 from .vae import Latent, NetworkConfig, VariationalMethod
 
 
@@ -60,36 +59,12 @@ class ReferenceVAEConfig(NetworkConfig):
 
 
 @dataclass
-class SymmetricReferenceVAEConfig(ReferenceVAEConfig):
+class SymmetricReferenceVAEConfig(SymmetricConfig, ReferenceVAEConfig):
     """Settings of sRb-VAE.
 
     Raises:
         ConfigError: naming the flag that is wrong.
     """
-
-    adversarial: float = 1.0
-    """Weight of the symmetric KL divergence as the discriminators estimate it (Eq. 8)."""
-    code_weight: float = 1.0
-    """Weight of the reconstruction of drawn codes from generated items (Eq. 10)."""
-    zeroed: float = 0.25
-    """Chance that an input of the discriminators' last layers (item, code) is zeroed."""
-    discriminator_widths: tuple[int, ...] | None = None
-    """Channels of the discriminators' image networks."""
-    discriminator_hidden: int | None = None
-    """Features of each input of the discriminators' last layers."""
-    discriminator_lr: float | None = None
-    """Learning rate of the discriminators."""
-
-    def presets(self) -> dict[str, dict[str, Any]]:
-        """See `NetworkConfig.presets`."""
-        known = super().presets()
-        for name, own in DISCRIMINATORS.items():
-            known[name].update(own)
-        return known
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_adversarial(self)
 
 
 class ReferenceCode(nn.Module):
@@ -132,15 +107,15 @@ class ReferenceVAE(VariationalMethod):
 
     def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
         """See `Method.build`: two encoders, the generator, the reference code."""
-        config, widths = self.config, self.config.widths or ()
+        config = self.config
         both = config.target_dim + config.common_dim
         self.rows = int(facts["rows"])
         return nn.ModuleDict(
             {
                 "scaling": Scaling(shape),
-                "target_encoder": make_encoder(shape, 2 * config.target_dim, widths),
-                "common_encoder": make_encoder(shape, 2 * config.common_dim, widths),
-                "generator": make_generator(both, shape, widths[::-1]),
+                "target_encoder": self.encoder(shape, config.target_dim),
+                "common_encoder": self.encoder(shape, config.common_dim),
+                "generator": self.generator(both, shape),
                 "reference": ReferenceCode(config.target_dim),
             }
         )
@@ -232,10 +207,9 @@ class SymmetricReferenceVAE(ReferenceVAE):
         """See `Method.build`: Rb-VAE's networks and two discriminators."""
         network: Any = super().build(shape, facts)
         config = self.config
-        widths, hidden = config.discriminator_widths or (), config.discriminator_hidden or 1
-        both = [config.common_dim, config.target_dim]
-        network["pool_discriminator"] = JointDiscriminator(shape, both, widths, hidden)
-        network["reference_discriminator"] = JointDiscriminator(shape, both[:1], widths, hidden)
+        codes = {"pool": [config.common_dim, config.target_dim], "reference": [config.common_dim]}
+        for name, sizes in codes.items():
+            network[f"{name}_discriminator"] = config.discriminator(shape, sizes)
         return network  # type: ignore[no-any-return]
 
     def stages(self, data: FactorDataset) -> Sequence[Stage]:

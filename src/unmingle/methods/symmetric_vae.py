@@ -20,68 +20,69 @@ from unmingle.nn.discriminators import JointDiscriminator
 from unmingle.training.stage import Batch, Player, Progress, Stage, StepResult, View
 
 from .settings import check_range
-from .vae import VAE, VAEConfig, Variational
+from .vae import VAE, NetworkConfig, VAEConfig, Variational
 
-
-@dataclass
-class SymmetricVAEConfig(VAEConfig):
-    """Settings of the symmetric VAE.
-
-    Raises:
-        ConfigError: naming the flag that is wrong.
-    """
-
-    adversarial: float = 1.0
-    """Weight of the symmetric KL divergence as the discriminator estimates it."""
-    code_weight: float = 1.0
-    """Weight of the reconstruction of drawn codes from the items generated from them."""
-    zeroed: float = 0.25
-    """Chance that an input of the discriminator's last layers (item, code) is zeroed."""
-    discriminator_widths: tuple[int, ...] | None = None
-    """Channels of the discriminator's image network."""
-    discriminator_hidden: int | None = None
-    """Features of each input of the discriminator's last layers."""
-    discriminator_lr: float | None = None
-    """Learning rate of the discriminator."""
-
-    def presets(self) -> dict[str, dict[str, Any]]:
-        """See `NetworkConfig.presets`."""
-        known = super().presets()
-        for name, own in DISCRIMINATORS.items():
-            known[name].update(own)
-        return known
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_adversarial(self)
-
-
-DISCRIMINATORS: dict[str, dict[str, Any]] = {
+_PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "discriminator_widths": (32, 64, 128, 256, 256),
         "discriminator_hidden": 256,
         "discriminator_lr": 1e-4,
     },
     "laptop": {
-        "discriminator_widths": (16, 32, 64, 96, 128),
+        "discriminator_widths": (32, 64, 96, 128),
         "discriminator_hidden": 128,
         "discriminator_lr": 3e-4,
     },
 }
 
 
-def check_adversarial(config: Any) -> None:
-    """The settings of everything with such a discriminator.
+@dataclass
+class SymmetricConfig(NetworkConfig):
+    """Settings of everything whose KL divergence is symmetric, by discriminators.
 
     Raises:
         ConfigError: naming the flag that is wrong.
     """
-    check_range(config, ("adversarial", "code_weight"))
-    check_range(config, ("zeroed",), high=1)
-    check_range(config, ("discriminator_hidden", "discriminator_lr"), open_low=True)
-    widths = config.discriminator_widths
-    if len(widths) < 2 or min(widths) < 1:
-        raise ConfigError("--discriminator-widths needs two or more positive numbers")
+
+    adversarial: float = 1.0
+    """Weight of the symmetric KL divergence as the discriminators estimate it (Eq. 8)."""
+    code_weight: float = 1.0
+    """Weight of the reconstruction of drawn codes from the items generated from them (Eq. 10)."""
+    zeroed: float = 0.25
+    """Chance that an input of the discriminators' last layers (item, code) is zeroed."""
+    discriminator_widths: tuple[int, ...] | None = None
+    """Channels of the discriminators' image networks."""
+    discriminator_hidden: int | None = None
+    """Features of each input of the discriminators' last layers."""
+    discriminator_lr: float | None = None
+    """Learning rate of the discriminators."""
+
+    def presets(self) -> dict[str, dict[str, Any]]:
+        """See `NetworkConfig.presets`."""
+        return {name: {**values, **_PRESETS[name]} for name, values in super().presets().items()}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, ("adversarial", "code_weight"))
+        check_range(self, ("zeroed",), high=1)
+        check_range(self, ("discriminator_hidden", "discriminator_lr"), open_low=True)
+        widths = self.discriminator_widths or ()
+        if len(widths) < 2 or min(widths) < 1:
+            raise ConfigError("--discriminator-widths needs two or more positive numbers")
+
+    def discriminator(self, shape: tuple[int, ...], codes: Sequence[int]) -> JointDiscriminator:
+        """d of items and of codes of these sizes."""
+        widths, hidden = self.discriminator_widths or (), self.discriminator_hidden or 1
+        return JointDiscriminator(shape, codes, widths, hidden, self.patch or 1)
+
+
+@dataclass
+class SymmetricVAEConfig(SymmetricConfig, VAEConfig):
+    """Settings of the symmetric VAE.
+
+    Raises:
+        ConfigError: naming the flag that is wrong.
+    """
 
 
 def keep_inputs(x: View, count: int, zeroed: float) -> Tensor:
@@ -105,13 +106,7 @@ class SymmetricVAE(VAE):
     def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
         """See `Method.build`: encoder, generator and discriminator."""
         network: Any = super().build(shape, facts)
-        config = self.config
-        network["discriminator"] = JointDiscriminator(
-            shape,
-            [config.latent_dim],
-            config.discriminator_widths or (),
-            config.discriminator_hidden or 1,
-        )
+        network["discriminator"] = self.config.discriminator(shape, [self.config.latent_dim])
         return network  # type: ignore[no-any-return]
 
     def stages(self, data: FactorDataset) -> Sequence[Stage]:

@@ -57,6 +57,8 @@ class NetworkConfig:
     widths: tuple[int, ...] | None = None
     """Channels of an encoder: after its first convolution and each halving. A generator has them
     in reverse."""
+    patch: Literal[1, 2] | None = None
+    """2: encoders begin at half the image size, and a generator's last maps have it."""
     lr: float | None = None
     """Learning rate of encoders and generator."""
     final_lr: float | None = None
@@ -69,13 +71,15 @@ class NetworkConfig:
                 "scale": 0.01,
                 "batch": 36,
                 "widths": (32, 64, 128, 256, 256),
+                "patch": 1,
                 "lr": 1e-4,
                 "final_lr": 1.0,
             },
             "laptop": {
                 "scale": 0.1,
                 "batch": 64,
-                "widths": (16, 32, 64, 96, 128),
+                "widths": (32, 64, 96, 128),
+                "patch": 2,
                 "lr": 1e-3,
                 "final_lr": 0.05,
             },
@@ -119,6 +123,16 @@ class VariationalMethod(Method):
     config: NetworkConfig
     rows: int
     """Size of the training set."""
+
+    def encoder(self, shape: tuple[int, ...], dim: int) -> nn.Module:
+        """From items to the numbers of q of a code of `dim` entries."""
+        config = self.config
+        return make_encoder(shape, 2 * dim, config.widths or (), patch=config.patch or 1)
+
+    def generator(self, dim: int, shape: tuple[int, ...]) -> nn.Module:
+        """From `dim` entries to items."""
+        config = self.config
+        return make_generator(dim, shape, (config.widths or ())[::-1], config.patch or 1)
 
     def part(self, name: str) -> Any:
         """A part of the network."""
@@ -165,13 +179,13 @@ class VAE(VariationalMethod):
 
     def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
         """See `Method.build`: encoder and generator."""
-        config, widths = self.config, self.config.widths or ()
+        config = self.config
         self.rows = int(facts["rows"])
         return nn.ModuleDict(
             {
                 "scaling": Scaling(shape),
-                "encoder": make_encoder(shape, 2 * config.latent_dim, widths),
-                "generator": make_generator(config.latent_dim, shape, widths[::-1]),
+                "encoder": self.encoder(shape, config.latent_dim),
+                "generator": self.generator(config.latent_dim, shape),
             }
         )
 

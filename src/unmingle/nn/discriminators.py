@@ -23,13 +23,19 @@ class JointDiscriminator(nn.Module):
         codes: size of each code.
         widths: channels of the image network.
         hidden: features of each input, and of the last hidden layer.
+        patch: stride of the image network's first convolution.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], codes: Sequence[int], widths: Sequence[int], hidden: int
+        self,
+        shape: tuple[int, ...],
+        codes: Sequence[int],
+        widths: Sequence[int],
+        hidden: int,
+        patch: int = 1,
     ) -> None:
         super().__init__()
-        self.item = make_encoder(shape, hidden, widths, norm=False)
+        self.item = make_encoder(shape, hidden, widths, norm=False, patch=patch)
         self.codes = nn.ModuleList(MLP((size, hidden, hidden), norm=False) for size in codes)
         self.last = MLP((hidden * (1 + len(codes)), hidden, 1), norm=False)
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .generator import UpConv
+from .residual import SubPixel
 
 SLOPE = 0.2
 _EPS = 1e-8
@@ -105,15 +106,21 @@ class PyramidEncoder(nn.Module):
         outputs: size of the vector.
         widths: channels after the first convolution and after each halving.
         norm: pixel-wise normalisation; without it a plain LeakyReLU (discriminators).
+        patch: stride of the first convolution: 1, or 2, which saves what is dearest.
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], outputs: int, widths: Sequence[int], norm: bool = True
+        self,
+        shape: tuple[int, int, int],
+        outputs: int,
+        widths: Sequence[int],
+        norm: bool = True,
+        patch: int = 1,
     ) -> None:
         super().__init__()
-        height, width, channels = shape
-        self.norm = norm
-        self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
+        height, width, channels = (-(-shape[0] // patch), -(-shape[1] // patch), shape[2])
+        self.norm, self.margins = norm, (0, -shape[1] % patch, 0, -shape[0] % patch)
+        self.first = nn.Conv2d(channels, widths[0], patch + 2, patch, padding=1)
         self.downs = nn.ModuleList(DownConv(a, b) for a, b in pairwise(widths))
         for _ in self.downs:
             height, width = max(height // 2, 1), max(width // 2, 1)
@@ -122,6 +129,8 @@ class PyramidEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Vectors [B, outputs] of images [B, C, H, W] in [-1, 1]."""
+        if any(self.margins):
+            images = F.pad(images, self.margins, mode="replicate")
         x = self._active(self.first(images.contiguous(memory_format=torch.channels_last)))
         for down in self.downs:
             x = self._active(down(x))
@@ -141,16 +150,19 @@ class PyramidGenerator(nn.Module):
         inputs: size of the vector.
         shape: (H, W, C) of the images; cut from the middle of the next larger multiple.
         widths: channels of the coarsest map and after each doubling.
+        patch: 1, or 2: the images are sub-pixels of maps of half their size.
     """
 
-    def __init__(self, inputs: int, shape: tuple[int, int, int], widths: Sequence[int]) -> None:
+    def __init__(
+        self, inputs: int, shape: tuple[int, int, int], widths: Sequence[int], patch: int = 1
+    ) -> None:
         super().__init__()
         self.height, self.width, channels = shape
-        cell = 2 ** (len(widths) - 1)
+        cell = patch * 2 ** (len(widths) - 1)
         self.base = (widths[0], -(-self.height // cell), -(-self.width // cell))
         self.first = nn.Linear(inputs, self.base[0] * self.base[1] * self.base[2])
         self.ups = nn.ModuleList(UpConv(a, b) for a, b in pairwise(widths))
-        self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        self.last = SubPixel(widths[-1], channels, patch)
         _started(self)
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -188,19 +200,21 @@ class MLP(nn.Module):
 
 
 def make_encoder(
-    shape: tuple[int, ...], outputs: int, widths: Sequence[int], norm: bool = True
+    shape: tuple[int, ...], outputs: int, widths: Sequence[int], norm: bool = True, patch: int = 1
 ) -> nn.Module:
     """An encoder of images (H, W, C), or of vectors (D,) with the last two widths as its layers."""
     if len(shape) == 3:
-        return PyramidEncoder((shape[0], shape[1], shape[2]), outputs, widths, norm)
+        return PyramidEncoder((shape[0], shape[1], shape[2]), outputs, widths, norm, patch)
     # No normalisation: the length of a hidden layer of so few numbers tells what they are.
     return MLP((shape[0], *widths[-2:], outputs), norm=False)
 
 
-def make_generator(inputs: int, shape: tuple[int, ...], widths: Sequence[int]) -> nn.Module:
+def make_generator(
+    inputs: int, shape: tuple[int, ...], widths: Sequence[int], patch: int = 1
+) -> nn.Module:
     """A generator of images (H, W, C), or of vectors (D,) with the first two widths as layers."""
     if len(shape) == 3:
-        return PyramidGenerator(inputs, (shape[0], shape[1], shape[2]), widths)
+        return PyramidGenerator(inputs, (shape[0], shape[1], shape[2]), widths, patch)
     return MLP((inputs, *widths[:2], shape[0]), norm=False)
 
 

@@ -8,14 +8,68 @@ gradients pass through it to its input and not to its parameters.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .halving import conv_double, conv_half, unused
+
 SLOPE = 0.2
 # keeps the second moment of a unit normal input of a leaky ReLU
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
+
+
+class _Normalise(torch.autograd.Function):
+    """length * direction / ||direction|| in few passes over memory, which are what it costs.
+
+    Under autocast the weights are made in its type at once, and the gradient comes in it. Only the
+    middle of kernels is made where `cut` pixels at each side are not needed.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, direction: Tensor, length: Tensor, output: int, cut: int) -> Tensor:
+        sides = [1] * direction.ndim
+        sides[output] = -1
+        norm = torch.linalg.vector_norm(_rows(direction, output), dim=1).clamp_min(1e-8).view(sides)
+        scale = length.view(sides) / norm
+        ctx.save_for_backward(direction, norm, scale)
+        ctx.output, ctx.cut = output, cut
+        kind = direction.device.type
+        low = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if low else direction.dtype
+        middle = _middle(direction, cut)
+        return torch.mul(middle, scale, out=torch.empty_like(middle, dtype=dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        direction, norm, scale = ctx.saved_tensors
+        grad = grads[0].to(direction.dtype, copy=True)
+        products = grad * _middle(direction, ctx.cut)
+        along = _rows(products, ctx.output).sum(1).view(norm.shape) / norm
+        grad.mul_(scale)
+        if ctx.cut:
+            inner = direction * (-along * scale / norm)
+            _middle(inner, ctx.cut).add_(grad)
+        else:
+            inner = grad.addcmul_(direction, along * scale / norm, value=-1)
+        return inner, along.flatten(), None, None
+
+
+def _rows(kernels: Tensor, output: int) -> Tensor:
+    """[outputs, numbers of each]: a view of kernels whose channels are last in memory."""
+    if kernels.ndim == 2:
+        return kernels
+    last = kernels.permute(0, 2, 3, 1)
+    return last.flatten(1) if output == 0 else last.flatten(0, 2).T
+
+
+def _middle(kernels: Tensor, cut: int) -> Tensor:
+    """Kernels [o, i, k, k] without `cut` pixels at each side."""
+    return kernels[:, :, cut:-cut, cut:-cut] if cut else kernels
 
 
 class _Normalised(nn.Module):
@@ -27,19 +81,34 @@ class _Normalised(nn.Module):
         self.direction = nn.Parameter(torch.randn(shape) / math.sqrt(math.prod(shape) / outputs))
         self.length = nn.Parameter(torch.full((outputs,), gain))
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.kept: dict[int, Tensor] = {}
+        self.keeps = False
 
-    def weights(self, frozen: bool) -> tuple[Tensor, Tensor]:
-        """Weight and bias, cut off from the parameters if `frozen`."""
-        parts: tuple[Tensor, ...] = (self.direction, self.length, self.bias)
-        if frozen:
-            parts = tuple(part.detach() for part in parts)
-        direction, length, bias = parts
-        # In one order whatever the memory format, which a loaded model does not share.
-        rows = direction.transpose(0, self.output).flatten(1)
-        scale = length / torch.linalg.vector_norm(rows, dim=1).clamp_min(1e-8)
-        sides = [1] * direction.ndim
-        sides[self.output] = -1
-        return direction * scale.view(sides), bias
+    def weights(self, frozen: bool, cut: int = 0) -> tuple[Tensor, Tensor]:
+        """Weight and bias, cut off from the parameters if `frozen`; see `_Normalise` for `cut`."""
+        weight = self.kept.get(cut)
+        if weight is None:
+            parts = (self.direction, self.length, self.output, cut)
+            weight = _Normalise.apply(*parts)  # type: ignore[no-untyped-call]
+            if self.keeps:
+                self.kept[cut] = weight
+        return (weight.detach(), self.bias.detach()) if frozen else (weight, self.bias)
+
+
+@contextmanager
+def shared_weights(network: nn.Module) -> Iterator[None]:
+    """Inside, the weights of every layer are made once, however often the network is used.
+
+    The parameters must not change meanwhile.
+    """
+    layers = [module for module in network.modules() if isinstance(module, _Normalised)]
+    for layer in layers:
+        layer.keeps = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.keeps, layer.kept = False, {}
 
 
 class NormLinear(_Normalised):
@@ -64,6 +133,8 @@ class NormConv(_Normalised):
 
     def forward(self, x: Tensor, frozen: bool = False) -> Tensor:
         """[b, inputs, h, w] -> [b, outputs, h / stride, w / stride]."""
+        if (self.stride, self.direction.shape[2]) == (2, 4):
+            return conv_half(x, *self.weights(frozen, unused(x, 2)))
         weight, bias = self.weights(frozen)
         return F.conv2d(x, weight, bias, self.stride, self.padding)
 
@@ -78,6 +149,8 @@ class NormUpConv(_Normalised):
 
     def forward(self, x: Tensor, frozen: bool = False) -> Tensor:
         """[b, inputs, h, w] -> [b, outputs, 2h, 2w]."""
+        if self.direction.shape[2] == 4:
+            return conv_double(x, *self.weights(frozen, unused(x, 1)))
         weight, bias = self.weights(frozen)
         return F.conv_transpose2d(x, weight, bias, 2, self.padding)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from unmingle.data.splits import varied_rows
 from unmingle.errors import DataError
 from unmingle.evaluation.image_metrics import to_rgb
 from unmingle.evaluation.model import Encoded, space_factors
@@ -75,16 +76,6 @@ def _data_uri(image: Any) -> str:
         buffer, kind = io.BytesIO(), "jpeg"
         image.save(buffer, "JPEG", quality=90)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def varied_rows(data: FactorDataset, factor: str | None, count: int, seed: int) -> Ints:
-    """Up to `count` rows in random order, those first that have a value not yet seen."""
-    rows = np.random.default_rng(seed).permutation(len(data))
-    if factor is not None and set(factor.split(",")) <= data.factors.keys():
-        first = np.unique(data.factor(factor)[rows], return_index=True)[1]
-        first.sort()
-        rows = np.concatenate([rows[first], np.delete(rows, first)])
-    return rows[:count]
 
 
 def swaps_section(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from unmingle.evaluation.plain import to_plain
-from unmingle.evaluation.scores import _PURPOSES, Scores, _label
+from unmingle.evaluation.scores import PURPOSES, Scores, metric_label
 from unmingle.evaluation.text import interval, number
 from unmingle.report.audit import GOOD, audit_parts, distance_parts, judge_parts
 from unmingle.report.html import Child, Markup, Section, join, paragraph, table, tag
@@ -32,7 +32,7 @@ def glance(scores: Scores) -> list[Markup]:
             card(
                 f"{metric.ratio.value:.0%}",
                 f"of the error that copying would make, in swaps of the {moved.take} code "
-                f"({_label(name).split(' ↓')[0].split(' ↑')[0]}); 0% is perfect, at 100% the "
+                f"({metric_label(name).split(' ↓')[0].split(' ↑')[0]}); 0% is perfect, at 100% the "
                 "model is no better than copying",
                 metric.ratio.high < 1,
             )
@@ -122,7 +122,9 @@ def _transfer(scores: Scores) -> Iterator[Child]:
         ratio = metric.ratio.value
         floors = [number(metric.copies[label].value) for label in labels]
         drawn = bar(ratio, None, f"{ratio:.2f} of the error of the better copy")
-        rows.append([_label(name), interval(metric.model), *floors, interval(metric.ratio), drawn])
+        rows.append(
+            [metric_label(name), interval(metric.model), *floors, interval(metric.ratio), drawn]
+        )
     right = range(1, len(head) - 1)
     yield table(head, rows, label="Transfer", numbers=right)
     yield tag("p", "↓ lower is better, ↑ higher is better; brackets: 95 % bootstrap intervals.",
@@ -137,7 +139,7 @@ def _reconstruction(scores: Scores) -> Iterator[Child]:
         "Held-out images decoded from their own codes, against themselves. Good reconstruction "
         "alone says nothing about separation."
     )
-    rows = [[_label(name), interval(e)] for name, e in scores.reconstruction.items()]
+    rows = [[metric_label(name), interval(e)] for name, e in scores.reconstruction.items()]
     yield table(["distance", "model"], rows, label="Reconstruction", numbers=(1,))
 
 
@@ -151,7 +153,7 @@ def _probes(scores: Scores) -> Iterator[Child]:
     hows = list(dict.fromkeys(row.result.how for row in scores.probes))
     rows: list[list[Child]] = []
     for (space, factor, purpose), results in _by_code(scores).items():
-        said = tag("span", f" {_PURPOSES[purpose]}", class_="small")
+        said = tag("span", f" {PURPOSES[purpose]}", class_="small")
         for place, r in enumerate(results):
             rows.append([
                 join([f"{factor} from {space}", said]) if place == 0 else "", r.kind,

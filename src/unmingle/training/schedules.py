@@ -9,17 +9,18 @@ multiply: `Cosine(0.1) * Ramp(steps=100)`.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from ..errors import ConfigError
 
 
-class Schedule:
+class Schedule(ABC):
     """A number as a function of progress."""
 
+    @abstractmethod
     def __call__(self, fraction: float, step: int) -> float:
         """The value at `fraction` of the stage (0 to 1), in its `step` (from 0)."""
-        raise NotImplementedError
 
     def __mul__(self, other: Schedule) -> Schedule:
         return Product(self, other)

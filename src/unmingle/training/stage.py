@@ -7,6 +7,7 @@ calls an optimiser.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -225,7 +226,7 @@ class Context:
         return PoolReferenceSampler(pool, reference, batch, self.seed, self.shards)
 
 
-class Stage:
+class Stage(ABC):
     """One training phase. Subclasses set `name` and `share` and override what they need.
 
     Order of calls: `setup` (once, when the stage begins; not again on resume), `players`,
@@ -240,13 +241,13 @@ class Stage:
     def setup(self) -> None:
         """Begin, for example by copying networks of the previous stage."""
 
+    @abstractmethod
     def players(self) -> Sequence[Player]:
         """Who is trained in this stage."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sampler(self, context: Context) -> Sampler:
         """Where the batches come from."""
-        raise NotImplementedError
 
     def prepare(self) -> None:
         """Whatever must hold before steps are made, as `.eval()` of frozen networks."""
@@ -255,9 +256,9 @@ class Stage:
         """(share of the stage, divisor of the image size) in order; shares sum to 1."""
         return [(1.0, 1)]
 
+    @abstractmethod
     def step(self, batch: Batch, progress: Progress) -> StepResult:
         """One loss per player from one batch, under autocast."""
-        raise NotImplementedError
 
     def after_step(self, progress: Progress) -> None:
         """After the optimisers' step: multipliers, memory banks, running averages."""
