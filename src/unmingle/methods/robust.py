@@ -65,6 +65,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "pose_dim": 16,
         "appearance_dim": 16,
         "bound": 0.0,
+        "perceptual_weight": 0.2,
         "gamma": 1.0,
         "beta": 4.0,
         "l_gamma": 0.01,
@@ -86,6 +87,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "lr": 2e-4,
         "classifier_lr": 4e-4,
         "final_lr": 1.0,
+        "beta2": 0.9,
         "half_size": 0.0,
     },
     "laptop": {
@@ -94,13 +96,14 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "pose_dim": 32,
         "appearance_dim": 128,
         "bound": 8.0,
-        "gamma": 0.1,
-        "beta": 0.4,
+        "perceptual_weight": 0.03,
+        "gamma": 0.05,
+        "beta": 0.2,
         "l_gamma": 0.01,
         "b_gamma": 0.01,
         "warm_up": 200,
         "shuffles": "all",
-        "rec_scale": 1e-2,
+        "rec_scale": 0.03,
         "batch": 32,
         "encoder_widths": (32, 64, 96, 128),
         "encoder_blocks": 1,
@@ -115,7 +118,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "lr": 5e-4,
         "classifier_lr": 1e-3,
         "final_lr": 0.1,
-        "half_size": 0.0,
+        "beta2": 0.99,
+        "half_size": 0.5,
     },
 }
 
@@ -172,7 +176,7 @@ class RobustConfig:
     """Shuffled pairs the classifiers learn from: one an image, or all others of the batch."""
     perceptual: Literal["efficientnet-lite0", "vgg16", "none"] = "efficientnet-lite0"
     """Frozen network of the reconstruction's distance; none: the squared error."""
-    perceptual_weight: float = 0.2
+    perceptual_weight: float | None = None
     """Weight of each layer's relative difference (efficientnet-lite0); VGG16's layers count 1."""
     rec_scale: float | None = None
     """L_rec is the distance times this times the number of pixel values of an image."""
@@ -204,7 +208,7 @@ class RobustConfig:
     """Learning rate of T and T'."""
     final_lr: float | None = None
     """Share of each learning rate that is left at the end (cosine)."""
-    beta2: float = 0.9
+    beta2: float | None = None
     """Adam's decay of squared gradients; steps are calmer nearer to 1. The first is 0.5."""
     half_size: float | None = None
     """Share of the training at half the image size."""
@@ -503,7 +507,7 @@ class Disentangling(Stage):
         config = self.config
         if self.data.is_images:
             self.distance = ImageDistance(
-                self.data.items, config.perceptual, config.perceptual_weight, device
+                self.data.items, config.perceptual, config.perceptual_weight or 0.0, device
             )
 
     def players(self) -> Sequence[Player]:
@@ -513,7 +517,7 @@ class Disentangling(Stage):
 
         def player(name: str, networks: Sequence[str], lr: float | None) -> Player:
             params = [p for part in networks for p in self.network[part].parameters()]
-            return Player(name, [Group(params, lr or 0.0, rate, (0.5, config.beta2))])
+            return Player(name, [Group(params, lr or 0.0, rate, (0.5, config.beta2 or 0.0))])
 
         found = [
             player("model", ("pose_encoder", "appearance_encoder", "decoder"), config.lr),

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_ADDED = 0.3
+
 CodeShape = tuple[int, ...]
 """(c, h, w) of a spatial code, (d,) of a vector."""
 
@@ -42,6 +44,25 @@ class ResidualLinear(nn.Module):
         """[b, width] -> the same shape."""
         y: Tensor = x + self.linear(F.relu(x))
         return y
+
+
+def started(network: nn.Module) -> None:
+    """Weights that keep the size of activations, whatever the depth: there are no norms.
+
+    What a residual layer adds starts at a third of the size of what it adds to.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in network.modules():
+        layer = getattr(module, "conv", None) if isinstance(module, ResidualConv) else None
+        layer = module.linear if isinstance(module, ResidualLinear) else layer
+        if layer is not None:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            with torch.no_grad():
+                layer.weight.mul_(_ADDED)
 
 
 def residual_mlp(inputs: int, width: int, blocks: int, outputs: int) -> nn.Sequential:
@@ -107,6 +128,7 @@ class ResidualEncoder(nn.Module):
         if not spatial:
             layers.append(nn.Linear(widths[-1] * rows * columns, outputs))
         self.layers = nn.Sequential(*layers)
+        started(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """float32 [b, outputs] of images [b, C, H, W] in [0, 1]."""
@@ -193,6 +215,7 @@ class SubPixelDecoder(nn.Module):
         self.residuals = nn.ModuleList(ResidualConv(width) for width in widths)
         self.ups = nn.ModuleList(SubPixel(before, after) for before, after in pairwise(widths))
         self.head = SubPixel(widths[-1], channels, patch)
+        started(self)
 
     def forward(self, *codes: Tensor, divisor: int = 1) -> Tensor:
         """Images float32 [b, C, H / divisor, W / divisor] in [0, 1] of flat codes [b, d] each.
