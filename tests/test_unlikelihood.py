@@ -219,7 +219,7 @@ def test_code_distance_and_least_squares_by_hand():
 # ---------------------------------------------------------------------- embeddings, dropout, noise
 
 
-@pytest.mark.parametrize("start", ["zero", "linear", "circle"])
+@pytest.mark.parametrize("start", ["zero", "random", "linear", "circle"])
 def test_embeddings_have_mean_0_and_variance_1_over_the_data(start):
     q = torch.tensor([0.1, 0.2, 0.3, 0.4])
     table = LabelEmbedding(q, 3, start)

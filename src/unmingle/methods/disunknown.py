@@ -38,6 +38,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "unknown_keep": 0.2,
         "unknown_kl": 1e-3,
         "label_kl": 1e-3,
+        "label_starts": ("zero",),
         "shares": (200.0, 20.0, 80.0, 40.0),
         "batch": 32,
         "lr": 1e-4,
@@ -56,6 +57,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "unknown_keep": 1.0,
         "unknown_kl": 1e-2,
         "label_kl": 1e-2,
+        "label_starts": ("random",),
         "shares": (60.0, 5.0, 25.0, 10.0),
         "batch": 64,
         "lr": 1e-3,
@@ -88,9 +90,9 @@ class DisUnknownConfig:
     """Size of the unknown code; 0: the labelled factors are all there is."""
     label_dims: tuple[int, ...] = (8,)
     """Sizes of the labelled codes: one for all, or one each."""
-    label_starts: tuple[Literal["zero", "linear", "circle"], ...] = ("zero",)
-    """How the embeddings of a factor start, one for all or one each: all alike, evenly along a
-    line (values in an order), or around a circle (an order that closes)."""
+    label_starts: tuple[Literal["zero", "random", "linear", "circle"], ...] | None = None
+    """How the embeddings of a factor start, one for all or one each: all alike, apart at random,
+    evenly along a line (values in an order), or around a circle (an order that closes)."""
     unknown_keep: float | None = None
     """Nested dropout: how often the unknown code's last dimension is kept; 1: always all."""
     label_keep: tuple[float, ...] = (1.0,)
@@ -201,7 +203,7 @@ class DisUnknownConfig:
                 )
         if min(self.label_dims) < 1:
             raise ConfigError("--label-dims must be at least 1")
-        pairs = zip(each(self.label_starts, names), each(self.label_dims, names), strict=True)
+        pairs = zip(each(self.label_starts or (), names), each(self.label_dims, names), strict=True)
         if any(start == "circle" and dim < 2 for start, dim in pairs):
             raise ConfigError("--label-starts circle needs --label-dims of 2 or more")
 
@@ -305,7 +307,7 @@ class DisUnknown(Method):
         return nn.ModuleDict(parts)
 
     def _embeddings(self, classes: Sequence[Mapping[str, Any]]) -> nn.Module:
-        starts = each(self.config.label_starts, self.config.labelled)
+        starts = each(self.config.label_starts or (), self.config.labelled)
         return nn.ModuleList(
             LabelEmbedding(torch.tensor(c["frequencies"]), dim, start)
             for c, dim, start in zip(classes, self.label_dims, starts, strict=True)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from unmingle.losses.gaussian import kl_to_normal
 
-Start = Literal["zero", "linear", "circle"]
+Start = Literal["zero", "random", "linear", "circle"]
+
+_INSIDE = 0.3  # deviation inside a class, where the classes start apart at random
 
 
 class LabelEmbedding(nn.Module):
@@ -22,7 +24,7 @@ class LabelEmbedding(nn.Module):
     Args:
         frequencies: of the classes in the data, K numbers that sum to 1.
         dim: size of the code.
-        start: "zero": all alike; "linear": evenly spaced along the first dimension, for values in
+        start: "zero": all alike; "random": apart, in random directions; "linear": evenly spaced along the first dimension, for values in
             an order; "circle": around the first two, for an order that closes.
 
     Raises:
@@ -35,7 +37,10 @@ class LabelEmbedding(nn.Module):
         super().__init__()
         count = len(frequencies)
         mean, log_std = torch.zeros(count, dim), torch.zeros(count, dim)
-        if start == "linear":
+        if start == "random":
+            mean.normal_()
+            log_std.fill_(math.log(_INSIDE))
+        elif start == "linear":
             mean[:, 0] = torch.linspace(-1 + 1 / count, 1 - 1 / count, count)
             log_std[:, 0] = -math.log(count)  # half the distance of two neighbours
         elif start == "circle":
