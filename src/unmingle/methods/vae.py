@@ -59,6 +59,9 @@ class NetworkConfig:
     in reverse."""
     patch: Literal[1, 2] | None = None
     """2: encoders begin at half the image size, and a generator's last maps have it."""
+    reach: float | None = None
+    """Largest value of the tanh that makes images in [-1, 1]. At 1 black and white are made at
+    infinity alone, and where most of an image is black no gradient is left for the rest."""
     lr: float | None = None
     """Learning rate of encoders and generator."""
     final_lr: float | None = None
@@ -72,6 +75,7 @@ class NetworkConfig:
                 "batch": 36,
                 "widths": (32, 64, 128, 256, 256),
                 "patch": 1,
+                "reach": 1.0,
                 "lr": 1e-4,
                 "final_lr": 1.0,
             },
@@ -80,6 +84,7 @@ class NetworkConfig:
                 "batch": 64,
                 "widths": (32, 64, 96, 128),
                 "patch": 2,
+                "reach": 1.2,
                 "lr": 1e-3,
                 "final_lr": 0.05,
             },
@@ -89,6 +94,8 @@ class NetworkConfig:
         check_types(self)
         use_preset(self, self.presets())
         check_range(self, ("scale", "batch", "lr", "final_lr"), open_low=True)
+        if (self.reach or 0) < 1:
+            raise ConfigError(f"--reach must be 1 or more, not {self.reach}")
         if len(self.widths or ()) < 2 or min(self.widths or (0,)) < 1:
             raise ConfigError("--widths needs two or more positive numbers")
 
@@ -132,7 +139,8 @@ class VariationalMethod(Method):
     def generator(self, dim: int, shape: tuple[int, ...]) -> nn.Module:
         """From `dim` entries to items."""
         config = self.config
-        return make_generator(dim, shape, (config.widths or ())[::-1], config.patch or 1)
+        widths = (config.widths or ())[::-1]
+        return make_generator(dim, shape, widths, config.patch or 1, config.reach or 1.0)
 
     def part(self, name: str) -> Any:
         """A part of the network."""

@@ -151,12 +151,19 @@ class PyramidGenerator(nn.Module):
         shape: (H, W, C) of the images; cut from the middle of the next larger multiple.
         widths: channels of the coarsest map and after each doubling.
         patch: 1, or 2: the images are sub-pixels of maps of half their size.
+        reach: largest value of the tanh that ends it.
     """
 
     def __init__(
-        self, inputs: int, shape: tuple[int, int, int], widths: Sequence[int], patch: int = 1
+        self,
+        inputs: int,
+        shape: tuple[int, int, int],
+        widths: Sequence[int],
+        patch: int = 1,
+        reach: float = 1.0,
     ) -> None:
         super().__init__()
+        self.reach = reach
         self.height, self.width, channels = shape
         cell = patch * 2 ** (len(widths) - 1)
         self.base = (widths[0], -(-self.height // cell), -(-self.width // cell))
@@ -166,12 +173,12 @@ class PyramidGenerator(nn.Module):
         _started(self)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Images float32 [B, C, H, W] in [-1, 1] of codes [B, inputs]."""
+        """Images float32 [B, C, H, W] of codes [B, inputs], within +-`reach`."""
         x = self.first(codes).view(-1, *self.base).contiguous(memory_format=torch.channels_last)
         x = leaky_pixel_norm(x)
         for up in self.ups:
             x = leaky_pixel_norm(up(x))
-        images = torch.tanh(self.last(x).float())
+        images = self.reach * torch.tanh(self.last(x).float() / self.reach)
         top, left = (images.shape[2] - self.height) // 2, (images.shape[3] - self.width) // 2
         return images[:, :, top : top + self.height, left : left + self.width]
 
@@ -210,11 +217,15 @@ def make_encoder(
 
 
 def make_generator(
-    inputs: int, shape: tuple[int, ...], widths: Sequence[int], patch: int = 1
+    inputs: int,
+    shape: tuple[int, ...],
+    widths: Sequence[int],
+    patch: int = 1,
+    reach: float = 1.0,
 ) -> nn.Module:
     """A generator of images (H, W, C), or of vectors (D,) with the first two widths as layers."""
     if len(shape) == 3:
-        return PyramidGenerator(inputs, (shape[0], shape[1], shape[2]), widths, patch)
+        return PyramidGenerator(inputs, (shape[0], shape[1], shape[2]), widths, patch, reach)
     return MLP((inputs, *widths[:2], shape[0]), norm=False)
 
 
