@@ -24,8 +24,9 @@ class LabelEmbedding(nn.Module):
     Args:
         frequencies: of the classes in the data, K numbers that sum to 1.
         dim: size of the code.
-        start: "zero": all alike; "random": apart, in random directions; "linear": evenly spaced along the first dimension, for values in
-            an order; "circle": around the first two, for an order that closes.
+        start: "zero": all alike; "random": apart, in random directions; "linear": evenly spaced
+            along the first dimension, for values in an order; "circle": around the first two, for
+            an order that closes.
 
     Raises:
         ValueError: a circle in one dimension.
