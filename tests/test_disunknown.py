@@ -71,6 +71,7 @@ def test_the_paper_preset_has_the_published_values():
         "reconstruction_branch": True, "shares": (200.0, 20.0, 80.0, 40.0), "batch": 32,
         "lr": 1e-4, "embedding_lr": 1e-3, "generator_lr": 5e-5, "final_lr": 1.0,
         "features": 512, "code_layers": 4, "code_width": 512, "fixed_std": None,
+        "label_starts": ("zero",),
     }  # fmt: skip
     assert {name: getattr(config, name) for name in published} == published
     assert None not in [v for k, v in vars(DisUnknownConfig()).items() if k != "fixed_std"]
