@@ -650,6 +650,17 @@ def test_the_grid_shows_what_single_codes_say():
     assert sheet.shape == ((1 + 3) * 16, (1 + 4) * 16, 3)
 
 
+def test_activations_keep_their_size_at_the_start():
+    torch.manual_seed(0)
+    widths = (32, 48, 64, 96)
+    encoder = ResidualEncoder((64, 64, 3), 32, spatial=False, widths=widths, blocks=2)
+    decoder = SubPixelDecoder([(32,), (32,)], (64, 64, 3), widths=widths[::-1], blocks=2)
+    codes = encoder(torch.rand(16, 3, 64, 64))
+    assert 0.2 < codes.std() < 2
+    logits = torch.logit(decoder(torch.randn(16, 32), torch.randn(16, 32)), eps=1e-6)
+    assert 0.3 < logits.std() < 3
+
+
 def test_vectors_are_standardised_and_come_back_in_their_own_units():
     rng = np.random.default_rng(0)
     kind = np.arange(40) % 4
@@ -662,7 +673,7 @@ def test_vectors_are_standardised_and_come_back_in_their_own_units():
     assert torch.allclose(standard[:, :3].mean(0), torch.zeros(3), atol=1e-4)
     assert torch.allclose(standard[:, :3].std(0, correction=0), torch.ones(3), atol=1e-3)
     assert torch.equal(standard[:, 3], torch.zeros(40))
-    assert torch.allclose(scale.restore(standard), torch.from_numpy(vectors), rtol=1e-5)
+    assert torch.allclose(scale.inverse(standard), torch.from_numpy(vectors), rtol=1e-5)
     trained = fit("robust", data)
     made = trained.decode(trained.encode(data))
     assert made.shape == vectors.shape and made.dtype == np.float32

@@ -21,11 +21,11 @@ from unmingle.nn.pyramid import (
     DownConv,
     PyramidEncoder,
     PyramidGenerator,
-    Scaling,
     leaky_pixel_norm,
     make_encoder,
     make_generator,
 )
+from unmingle.nn.scaling import Scaling
 from unmingle.training.stage import Progress, View
 
 VAES = [name for name in METHODS if name.endswith("vae") and "reference" not in name]

@@ -21,7 +21,7 @@ from unmingle.losses.variational import (
     log_ratio_regression,
     symmetric_divergence,
 )
-from unmingle.nn.pyramid import Scaling
+from unmingle.nn.scaling import Scaling
 from unmingle.training.stage import Batch, Context, Group, Player, Progress, Stage, StepResult
 
 from .base import CodeSpace

@@ -31,6 +31,7 @@ from unmingle.nn.residual import (
     pair_logits,
     residual_mlp,
 )
+from unmingle.nn.scaling import Scaling
 from unmingle.training.schedules import Cosine, Ramp
 from unmingle.training.stage import (
     Batch,
@@ -292,7 +293,7 @@ class RobustDisentangling(Method):
             for space, code in codes.items():
                 parts[f"{space}_visualiser"] = self._decoder(shape, (code,), widths)
         if not facts["images"]:
-            parts["scale"] = Standard(shape[0])
+            parts["scale"] = Scaling(shape)
         return nn.ModuleDict(parts)
 
     def _code_shapes(self, shape: tuple[int, ...]) -> dict[str, CodeShape]:
@@ -388,7 +389,7 @@ class RobustDisentangling(Method):
         """Images [b, C, H / divisor, W / divisor] in [0, 1], or vectors, by one of the decoders."""
         network = self._part(decoder)
         if len(self.data_shape) == 1:
-            vectors: Tensor = self._part("scale").restore(network(torch.cat(codes, 1)).float())
+            vectors: Tensor = self._part("scale").inverse(network(torch.cat(codes, 1)).float())
             return vectors
         images: Tensor = network(*codes, divisor=divisor)
         return images
@@ -449,33 +450,6 @@ class Multipliers(nn.Module):
         return self.sums / self.total.clamp_min(1e-12)
 
 
-class Standard(nn.Module):
-    """Brings vectors to mean 0 and standard deviation 1 per entry, and back."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("std", torch.ones(dim))
-
-    def fit(self, data: FactorDataset) -> None:
-        """Take mean and deviation of the data; entries that are constant keep their scale."""
-        vectors = np.asarray(data.items, np.float64)
-        std = vectors.std(0)
-        self.mean.copy_(torch.from_numpy(vectors.mean(0)))
-        self.std.copy_(torch.from_numpy(np.where(std > 1e-8, std, 1.0)))
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """[b, D] -> [b, D]."""
-        return (vectors.float() - self.mean) / self.std
-
-    def restore(self, vectors: Tensor) -> Tensor:
-        """The inverse."""
-        return vectors * self.std + self.mean
-
-
 class Disentangling(Stage):
     """The one stage: encoders and decoder against the constraint, classifiers, visualisers."""
 
@@ -491,7 +465,7 @@ class Disentangling(Stage):
 
     def setup(self) -> None:
         if not self.data.is_images:
-            self.network["scale"].fit(self.data)
+            self.network["scale"].fit(self.data.items)
 
     def sampler(self, context: Context) -> Sampler:
         return context.pairs(self.config.class_factor, self.config.batch or 2)

@@ -16,7 +16,8 @@ from unmingle.data.samplers import Sampler
 from unmingle.errors import ConfigError
 from unmingle.losses.latent import gaussian_kl
 from unmingle.losses.variational import laplace_nll, posterior, sample
-from unmingle.nn.pyramid import Scaling, make_encoder, make_generator
+from unmingle.nn.pyramid import make_encoder, make_generator
+from unmingle.nn.scaling import Scaling
 from unmingle.plots import tile
 from unmingle.training.schedules import Cosine, Ramp
 from unmingle.training.stage import (

@@ -49,7 +49,7 @@ class ResidualLinear(nn.Module):
 def started(network: nn.Module) -> None:
     """Weights that keep the size of activations, whatever the depth: there are no norms.
 
-    What a residual layer adds starts at a third of the size of what it adds to.
+    What a residual convolution adds starts at 0.3 of the size of what it adds to.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -57,12 +57,9 @@ def started(network: nn.Module) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for module in network.modules():
-        layer = getattr(module, "conv", None) if isinstance(module, ResidualConv) else None
-        layer = module.linear if isinstance(module, ResidualLinear) else layer
-        if layer is not None:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            with torch.no_grad():
-                layer.weight.mul_(_ADDED)
+        if isinstance(module, ResidualConv):
+            with torch.no_grad():  # the square root of 2 makes up for the ReLU before
+                module.conv.weight.mul_(_ADDED * math.sqrt(2))
 
 
 def residual_mlp(inputs: int, width: int, blocks: int, outputs: int) -> nn.Sequential:
