@@ -41,6 +41,7 @@ class FactorDataset:
         value_names: The K names of each factor's values; K does not change when rows are selected.
         continuous: float32 [N] a column.
         ids: int64 [N].
+        origin: The catalogue's name of the set, where it was read by one; it tells the named splits.
 
     Raises:
         DataError: naming the column, row or value that is wrong.
@@ -93,6 +94,7 @@ class FactorDataset:
         if self.files is not None and self.files.shape != (count,):
             raise DataError(f"{name}: {len(self.files)} file names for {count} rows")
         self.skipped = tuple(skipped)
+        self.origin: str | None = None
         self._fingerprint: str | None = None
 
     @classmethod

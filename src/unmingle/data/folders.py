@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from unmingle.data.pixels import (
     pillow_limit,
     read_header,
 )
-from unmingle.data.storage import Filled, store
+from unmingle.data.storage import Cache, Filled, store
 from unmingle.errors import DataError
 
 T = TypeVar("T")
@@ -102,16 +102,9 @@ def read_folder(root: Path, options: ReadOptions) -> FactorDataset:
     factors = level_names(root, files, options.factors)
     base = root if root.is_dir() else root.parent
     cache = options.cache_for(root, lambda: listing_stamp(base, files))
-    found = cache.open()
-    if found is None:
-        with pillow_limit(options.geometry.pixel_limit):
-            reader = _Reader(root, base, files, options)
-            shape = reader.shape()
-            found = store(shape, np.uint8, reader.fill, limit=options.limit, cache=cache)
-    items, notes = found
-    skipped: dict[str, str] = notes["skipped"]
-    kept = [path for path in files if path.as_posix() not in skipped]
-    entries = [f"{path}: {reason}" for path, reason in skipped.items()]
+    items, skipped = read_pictures(root, base, files, options, cache)
+    kept = [path for row, path in enumerate(files) if row not in skipped]
+    entries = [f"{files[row]}: {reason}" for row, reason in skipped.items()]
     warn_skipped(root, entries, len(files))
     return FactorDataset(
         images=items,
@@ -122,80 +115,131 @@ def read_folder(root: Path, options: ReadOptions) -> FactorDataset:
     )
 
 
+def read_pictures(
+    root: Path,
+    base: Path,
+    files: Sequence[PurePath],
+    options: ReadOptions,
+    cache: Cache,
+    boxes: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[Any], dict[int, str]]:
+    """Picture files as one array, and which of them were left out.
+
+    Args:
+        root: What is read, for messages.
+        base: The folder that `files` are relative to.
+        files: One a row; a file may come more than once.
+        options: Size, channels, skipping and the memory limit.
+        cache: Where the array goes if it is larger than the limit.
+        boxes: int [N, 4], the part of each picture that is taken: left, top, right, bottom in
+            pixels, the last two not included; all of it if None.
+
+    Returns:
+        uint8 [N - skipped, H, W, C], and the reason for each position in `files` that was skipped.
+
+    Raises:
+        DataError: naming the file that cannot be used.
+    """
+    found = cache.open()
+    if found is None:
+        with pillow_limit(options.geometry.pixel_limit):
+            reader = _Reader(root, base, files, options, boxes)
+            shape = reader.shape()
+            found = store(shape, np.uint8, reader.fill, limit=options.limit, cache=cache)
+    items, notes = found
+    return items, {int(row): str(reason) for row, reason in notes["skipped"].items()}
+
+
 class _Reader:
     """Two passes over the files: headers, which settle size and channels, then pixels."""
 
     def __init__(
-        self, root: Path, base: Path, files: Sequence[PurePath], options: ReadOptions
+        self,
+        root: Path,
+        base: Path,
+        files: Sequence[PurePath],
+        options: ReadOptions,
+        boxes: NDArray[np.int64] | None = None,
     ) -> None:
         self.root, self.base, self.files, self.options = root, base, files, options
+        self.boxes = boxes
         self.skipped: dict[str, str] = {}
-        self.good: list[PurePath] = []
+        self.good: list[int] = []
         self.channels = 0
 
-    def _attempt(self, path: PurePath, work: Callable[[Path], T]) -> T | str:
+    def _attempt(self, row: int, work: Callable[[Path], T]) -> T | str:
         """The result of `work`, or why the file is skipped.
 
         Raises:
             DataError: if the file cannot be used and is not to be skipped.
         """
+        path = self.base / self.files[row]
         try:
-            return work(self.base / path)
+            return work(path)
         # Pillow's decoders raise errors of many kinds on damaged files.
         except Exception as error:
             reason = str(error) or type(error).__name__
             if self.options.skip_bad:
                 return reason
             raise DataError(
-                f"{self.base / path}: cannot be read: {reason}; repair or remove it, or leave such "
+                f"{path}: cannot be read: {reason}; repair or remove it, or leave such "
                 "files out with skip_bad=True (--skip-bad)"
             ) from error
 
-    def _skip(self, paths: Sequence[PurePath], results: Sequence[object]) -> set[int]:
-        """Note the files whose result is a reason; returns their positions.
+    def _skip(self, rows: Sequence[int], results: Sequence[object]) -> set[int]:
+        """Note the files whose result is a reason; returns their positions in `rows`.
 
         Raises:
             DataError: if nothing is left.
         """
-        bad = {row: result for row, result in enumerate(results) if isinstance(result, str)}
-        self.skipped.update({paths[row].as_posix(): reason for row, reason in bad.items()})
-        if len(bad) == len(paths):
-            first = next(iter(self.skipped.items()))
+        bad = {at: result for at, result in enumerate(results) if isinstance(result, str)}
+        self.skipped.update({str(rows[at]): reason for at, reason in bad.items()})
+        if len(bad) == len(rows):
+            row, reason = next(iter(self.skipped.items()))
             raise DataError(
                 f"{self.root}: none of the {len(self.files)} images can be read, such as "
-                f"{first[0]}: {first[1]}"
+                f"{self.files[int(row)]}: {reason}"
             )
         return set(bad)
+
+    def _box(self, row: int) -> tuple[int, int, int, int] | None:
+        if self.boxes is None:
+            return None
+        left, top, right, bottom = (int(side) for side in self.boxes[row])
+        return left, top, right, bottom
 
     def shape(self) -> tuple[int, ...]:
         """[N,H,W,C] from the headers: one size for all, the channels of the richest."""
         limit = self.options.geometry.pixel_limit
 
         def header(row: int) -> Header | str:
-            return self._attempt(self.files[row], lambda path: read_header(path, limit))
+            return self._attempt(row, lambda path: read_header(path, limit).within(self._box(row)))
 
         headers = in_threads(header, len(self.files), "headers", self.options.progress)
-        self._skip(self.files, headers)
-        pairs = [(f, h) for f, h in zip(self.files, headers, strict=True) if isinstance(h, Header)]
-        self.good = [path for path, _ in pairs]
-        seen = [header for _, header in pairs]
-        richest = channels_of(any(h.colour for h in seen), any(h.alpha for h in seen))
+        self._skip(range(len(self.files)), headers)
+        seen = {row: header for row, header in enumerate(headers) if isinstance(header, Header)}
+        self.good = list(seen)
+        first = seen[self.good[0]]
+        richest = channels_of(
+            any(h.colour for h in seen.values()), any(h.alpha for h in seen.values())
+        )
         height, width, self.channels = self.options.geometry.output_shape(
-            seen[0].height, seen[0].width, richest
+            first.height, first.width, richest
         )
         if self.options.geometry.size is None:
-            self._one_size(pairs)
+            self._one_size(seen)
         return len(self.good), height, width, self.channels
 
-    def _one_size(self, pairs: Sequence[tuple[PurePath, Header]]) -> None:
-        first, header = pairs[0]
-        for path, other in pairs:
+    def _one_size(self, seen: Mapping[int, Header]) -> None:
+        first = self.files[self.good[0]]
+        header = seen[self.good[0]]
+        for row, other in seen.items():
             if (other.width, other.height) != (header.width, header.height):
                 raise DataError(
                     f"{self.root}: images of different sizes, {first} is "
-                    f"{header.width}x{header.height} and {path} is {other.width}x{other.height} "
-                    "(width x height); give size= (--size 64) and, to keep proportions, fit= "
-                    "(--fit crop or --fit pad)"
+                    f"{header.width}x{header.height} and {self.files[row]} is "
+                    f"{other.width}x{other.height} (width x height); give size= (--size 64) and, "
+                    "to keep proportions, fit= (--fit crop or --fit pad)"
                 )
         if min(header.width, header.height) < SMALLEST:
             raise DataError(
@@ -207,15 +251,15 @@ class _Reader:
         """Decode every good file into its row."""
         geometry: Geometry = self.options.geometry
 
-        def write(row: int, path: Path) -> None:
-            pixels = decode_file(path, geometry, self.channels)
+        def write(at: int, path: Path) -> None:
+            pixels = decode_file(path, geometry, self.channels, self._box(self.good[at]))
             if pixels.shape != out.shape[1:]:
                 height, width = pixels.shape[:2]
                 raise DataError(f"it decodes to {width}x{height}, its header says otherwise")
-            out[row] = pixels
+            out[at] = pixels
 
-        def decode(row: int) -> str | None:
-            return self._attempt(self.good[row], lambda path: write(row, path))
+        def decode(at: int) -> str | None:
+            return self._attempt(self.good[at], lambda path: write(at, path))
 
         results = in_threads(decode, len(self.good), "images", self.options.progress)
         bad = self._skip(self.good, results)

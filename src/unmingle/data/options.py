@@ -111,11 +111,11 @@ def read_options(
     )
 
 
-def warn_skipped(where: object, entries: Sequence[str], count: int) -> None:
+def warn_skipped(where: object, entries: Sequence[str], count: int, level: int = 5) -> None:
     """Warn the caller of `load_data` of what was left out, with the first few reasons."""
     if entries:
         shown = "; ".join(entries[:5]) + ("; …" if len(entries) > 5 else "")
-        warnings.warn(f"{where}: skipped {len(entries)} of {count}: {shown}", stacklevel=5)
+        warnings.warn(f"{where}: skipped {len(entries)} of {count}: {shown}", stacklevel=level)
 
 
 def _size(size: int | Sequence[int] | None) -> tuple[int, int] | None:

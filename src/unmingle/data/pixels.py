@@ -19,6 +19,7 @@ from unmingle.data.storage import tracker
 from unmingle.errors import DataError
 
 T = TypeVar("T")
+Box = tuple[int, int, int, int]
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _GREY_MODES = {"1", "L", "LA", "La"}
 _ORIENTATION = 0x0112
@@ -34,6 +35,22 @@ class Header:
     height: int
     colour: bool
     alpha: bool
+
+    def within(self, box: Box | None) -> Header:
+        """The header of a part of the picture.
+
+        Raises:
+            DataError: the part is empty or reaches beyond the picture.
+        """
+        if box is None:
+            return self
+        left, top, right, bottom = box
+        if not (0 <= left < right <= self.width and 0 <= top < bottom <= self.height):
+            raise DataError(
+                f"the part {box} (left, top, right, bottom) does not lie in its "
+                f"{self.width}x{self.height} pixels"
+            )
+        return Header(right - left, bottom - top, self.colour, self.alpha)
 
 
 def channels_of(colour: bool, alpha: bool) -> int:
@@ -101,13 +118,19 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def decode_file(path: Path, geometry: Geometry, channels: int) -> NDArray[np.uint8]:
-    """A picture file as uint8 [H,W,C], upright, fitted and converted to `channels`.
+def decode_file(
+    path: Path, geometry: Geometry, channels: int, box: Box | None = None
+) -> NDArray[np.uint8]:
+    """A picture file, or the part of it in `box` (left, top, right, bottom as seen upright), as
+    uint8 [H,W,C], upright, fitted and converted to `channels`.
 
     Raises:
         DataError, OSError, ValueError, SyntaxError: if the file is damaged or too large.
     """
     with _opened(path, geometry.pixel_limit) as image:
+        if box is not None:
+            upright = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
+            return picture(upright.crop(box), geometry, channels)
         if geometry.size is not None and image.format == "JPEG":
             # JPEG decodes 1/2, 1/4 or 1/8 of the size far quicker; twice the target stays sharp.
             scale = 2 * _scale(image.size, max(geometry.size), geometry)

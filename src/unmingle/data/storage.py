@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 from unmingle.errors import ConfigError, DataError
 
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_FORMAT = 1  # raised when decoding changes, so that older caches are written anew
+_FORMAT = 2  # raised when decoding changes, so that older caches are written anew
 _HEADROOM = 64 * 2**20
 _STALE_SECONDS = 24 * 3600
 _UNKNOWN = 4 * 2**30  # bytes of memory, where nothing says
