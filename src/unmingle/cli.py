@@ -30,7 +30,7 @@ VERBS = {
     "evaluate": "scores on held-out images: transfer, leakage, reconstruction",
     "compare": "runs side by side on the same rows, and who is better beyond the spread",
     "report": "one HTML file on a run: data, curves, pictures, scores",
-    "data": "describe a data set, or convert it to .npz",
+    "data": "data sets by name: list, get; describe any, or convert it to .npz",
 }
 
 USAGE = """\

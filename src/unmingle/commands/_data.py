@@ -45,7 +45,11 @@ class Reading:
     views: Annotated[int | None, flag("N")] = None
     """See vectors of points in space (x, y, z of each) from N random directions: adds `view`."""
     draw: Annotated[int | None, flag("N")] = None
-    """Draw this many rows of an embedded data set, .h5 or videos."""
+    """Draw this many rows of a data set by name, .h5 or videos."""
+    folder: Annotated[str | None, flag("FOLDER", unset="($UNMINGLE_DATA or ~/.cache)")] = None
+    """Where the files of a data set by name are."""
+    option: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("NAME=VALUE")] = ()
+    """An option of a data set by name: cameras=channels; repeatable."""
     memory_limit: Annotated[str | None, flag("4GB", unset="(half of the free memory)")] = None
     """Larger data are decoded into a memory-mapped file."""
     cache: Annotated[Path | None, flag("FOLDER", unset="(a hidden one beside the data)")] = None
@@ -61,7 +65,9 @@ class Reading:
         """
         from unmingle.data import load_data
 
-        options: dict[str, Any] = {} if self.draw is None else {"rows": self.draw}
+        options = _options(self.option)
+        options |= {} if self.draw is None else {"rows": self.draw}
+        options |= {} if self.folder is None else {"folder": self.folder}
         data = load_data(
             source,
             size=_size(self.size),
@@ -110,6 +116,8 @@ class Splitting:
     """Which values of --test-by: 80:96, or names."""
     test_cells: Annotated[str | None, flag("A,B")] = None
     """Hold out combinations of two factors: character,pose."""
+    test_protocol: Annotated[str | None, flag("NAME")] = None
+    """Hold out what a paper did, for data sets by name that have such splits: lord."""
     split_seed: int = 0
     """Seed of the draw."""
 
@@ -120,6 +128,12 @@ class Splitting:
             raise ConfigError("--test-values needs --test-by, the factor, and no --test")
         if self.test_cells is not None and self.test_cells.count(",") != 1:
             raise ConfigError(f"--test-cells {self.test_cells}: two factors, as character,pose")
+        others = (self.test, self.test_by, self.test_values, self.test_cells)
+        if self.test_protocol is not None and any(other is not None for other in others):
+            raise ConfigError(
+                f"--test-protocol {self.test_protocol} says itself what is held out; it takes no "
+                "--test, --test-by, --test-values or --test-cells"
+            )
 
     def apply(self, data: FactorDataset) -> tuple[FactorDataset, FactorDataset | None]:
         """(train, test); test is None with `--test 0`.
@@ -129,6 +143,8 @@ class Splitting:
         """
         if self.test == 0:
             return data, None
+        if self.test_protocol is not None:
+            return data.split(protocol=self.test_protocol)
         if self.test_values is not None and self.test_by is not None:
             chosen = value_codes(data, self.test_by, self.test_values, "--test-values")
             return data.split(by=self.test_by, values=chosen, seed=self.split_seed)
@@ -235,6 +251,7 @@ def _fitting(
 ) -> tuple[FactorDataset, str]:
     """DATA at the model's size and channels, and a line on how that was changed, if it was."""
     from unmingle.data import load_data
+    from unmingle.data.catalogue import CATALOGUE
     from unmingle.data.folders import ENDINGS
 
     reading = given
@@ -246,11 +263,11 @@ def _fitting(
     size: dict[str, Any] = {}
     if len(shape) == 3:
         size = {"size": f"{shape[0]}x{shape[1]}", "channels": shape[2]}
-    path = Path(source)
-    if size and (path.is_dir() or path.suffix.lower() in ENDINGS):
-        # Pictures of different sizes can be read at one size only.
+    path, named = Path(source), source in CATALOGUE
+    if size and (named or path.is_dir() or path.suffix.lower() in ENDINGS):
+        # Pictures of different sizes can be read at one size only, large ones most quickly so.
         data = replace(reading, **size).load(source)
-        changed = _changed_size(path, data, shape)
+        changed = "" if named else _changed_size(path, data, shape)
     else:
         data = reading.load(source)
         if size and data.is_images and data.shape != shape:
@@ -280,6 +297,23 @@ def _changed_size(path: Path, data: FactorDataset, shape: Sequence[int]) -> str:
 
 def _sides(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
+
+
+def _options(texts: Sequence[str]) -> dict[str, Any]:
+    """`{"cameras": "channels", "part": 2}` from ["cameras=channels", "part=2"].
+
+    Raises:
+        ConfigError: for a text without "=".
+    """
+    words = {"true": True, "false": False, "none": None}
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ConfigError(f"--option {text}: write NAME=VALUE, as in --option cameras=channels")
+        number = int(value) if re.fullmatch(r"-?\d+", value) else value
+        found[name.replace("-", "_")] = words.get(value.lower(), number)
+    return found
 
 
 def _size(text: str | None) -> int | tuple[int, int] | None:

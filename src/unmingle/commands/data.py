@@ -1,4 +1,4 @@
-"""`unmingle data`: describe a data set, or convert it to .npz."""
+"""`unmingle data`: the data sets known by name, what is in a data set, and conversion to .npz."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ import tyro
 
 from unmingle.errors import ConfigError, nearest
 
+from ._catalogue import about, get, headline, list_sets
 from ._common import check_output, parse, required, say
 from ._data import Reading, keep_values
 
 ABOUT = """\
-usage: unmingle data describe|convert ...
+usage: unmingle data list|get|describe|convert ...
 
-What is in a data set, and data sets as one .npz.
+Data sets by name, what is in a data set, and data sets as one .npz.
 
-  describe  size, factors, values and how evenly they occur
+  list      all data sets known by name
+  get       download one of them, or say where to ask for it
+  describe  size, factors, values and how evenly they occur; licence, splits and traps of known ones
   convert   write it as an .npz that loads quickly
 
 Example:
+  unmingle data get cars3d
   unmingle data describe photos/ --size 64
   unmingle data convert photos/ photos.npz --size 64 --fit crop --factors person,pose"""
 
@@ -33,7 +37,7 @@ class Describe:
     """Flags of `data describe`."""
 
     data: Annotated[tyro.conf.Positional[str], required("DATA")]
-    """Folder of class folders, .npz, .h5, or an embedded data set by name (shapes3d, digits)."""
+    """Folder of class folders, .npz, .h5, or a data set by name: unmingle data list."""
     reading: Reading
 
 
@@ -42,7 +46,7 @@ class Convert:
     """Flags of `data convert`."""
 
     data: Annotated[tyro.conf.Positional[str], required("DATA")]
-    """Folder of class folders, .npz, .h5, or an embedded data set by name (shapes3d, digits)."""
+    """Folder of class folders, .npz, .h5, or a data set by name: unmingle data list."""
     output: Annotated[tyro.conf.Positional[Path], required("OUTPUT")]
     """The .npz to write."""
     reading: Reading
@@ -52,13 +56,14 @@ class Convert:
 
 def run(argv: Sequence[str]) -> None:
     """Run the verb."""
-    verbs = ("describe", "convert")
+    verbs = {"list": list_sets, "get": get, "describe": describe, "convert": convert}
     if not argv or argv[0] in ("-h", "--help"):
         print(ABOUT)
         sys.exit(0 if argv else 2)
     if argv[0] not in verbs:
-        raise ConfigError(f"data describes or converts, not {argv[0]!r}.{nearest(argv[0], verbs)}")
-    describe(argv[1:]) if argv[0] == "describe" else convert(argv[1:])
+        hint = nearest(argv[0], verbs)
+        raise ConfigError(f"data lists, gets, describes or converts, not {argv[0]!r}.{hint}")
+    verbs[argv[0]](argv[1:])
 
 
 def describe(argv: Sequence[str]) -> None:
@@ -69,9 +74,19 @@ def describe(argv: Sequence[str]) -> None:
         "data describe",
         "Size, factors, values and how evenly they occur.",
         "data describe photos/ --size 64",
-        "data describe shapes3d --rows 1000",
+        "data describe shapes3d --draw 1000",
+        "data describe cars3d",
     )
-    print(keep_values(args.reading.load(args.data), args.reading.values).describe())
+    from unmingle.data.catalogue import CATALOGUE, named_set
+
+    entry = named_set(args.data) if args.data in CATALOGUE else None
+    if entry is not None and not entry.here(args.reading.folder):
+        print(headline(entry))
+    else:
+        print(keep_values(args.reading.load(args.data), args.reading.values).describe())
+    if entry is not None:
+        folder = None if args.reading.folder is None else Path(args.reading.folder)
+        print(about(entry, folder))
 
 
 def convert(argv: Sequence[str]) -> None:

@@ -20,7 +20,8 @@ C = TypeVar("C")
 ABOUT = """\
 usage: unmingle train METHOD DATA --out RUN ...
 
-Train a method on a folder of class folders, an .npz, an .h5, or an embedded data set by name.
+Train a method on a folder of class folders, an .npz, an .h5, or a data set by name
+(unmingle data list).
 
 {methods}
 
@@ -82,7 +83,7 @@ class Train(Generic[C]):
     """Flags of `train METHOD`."""
 
     data: Annotated[tyro.conf.Positional[str], required("DATA")]
-    """Folder of class folders, .npz, .h5, or an embedded data set by name (shapes3d, digits)."""
+    """Folder of class folders, .npz, .h5, or a data set by name: unmingle data list."""
     method: C
     training: Training
     reading: Reading

