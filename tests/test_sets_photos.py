@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from unmingle.data import FactorDataset
 from unmingle.data.options import read_options
 from unmingle.data.sets import (
     affectnet,
@@ -82,6 +83,7 @@ def test_svhn(tmp_path):
 
 
 def test_svhn_refuses_other_files(tmp_path):
+    (tmp_path / "notes.md").touch()
     with pytest.raises(DataError, match=r"no train_32x32\.mat .* unmingle data get svhn"):
         load(svhn.SET, tmp_path)
     write_svhn(tmp_path, "train", [1, 11])
@@ -184,13 +186,22 @@ def test_celeba(tmp_path):
     assert data.files[1] == "img_align_celeba/000002.jpg"
     train, test = celeba.SET.split(data, "official")
     assert train.ids.tolist() == [0, 1] and test.ids.tolist() == [3]
-    train, test = celeba.SET.split(data, "lord")
-    assert len(train) + len(test) == 4 and len(np.unique(test.factor("identity"))) == 1
-    assert not set(train.factor("identity")) & set(test.factor("identity"))
     some = load(celeba.SET, tmp_path, rows=2, seed=1, size=16)
     assert some.shape == (16, 16, 3) and some.cardinality("identity") == 3
     assert greys(some) == [10 * row for row in some.ids]
     assert len(celeba.ATTRIBUTES) == 40 == len(set(celeba.ATTRIBUTES))
+
+
+def test_celeba_holds_out_1000_identities(tmp_path):
+    numbers = np.arange(1, 1013)
+    with_faces = FactorDataset(
+        vectors=np.zeros((2024, 1)), factors={"identity": np.tile(numbers - 1, 2)}
+    )
+    train, test = celeba.SET.split(with_faces, "lord")
+    assert (len(train), len(test)) == (24, 2000)
+    assert not set(train.factor("identity")) & set(test.factor("identity"))
+    some = with_faces.select(np.sort(np.concatenate([train.ids, test.ids[:30]])))
+    assert celeba.SET.split(some, "lord")[0].ids.tolist() == train.ids.tolist()
 
 
 def test_celeba_as_on_the_site_and_without_identities(tmp_path):
@@ -321,6 +332,7 @@ def test_kth_frames_as_pictures(tmp_path):
 
 
 def test_kth_refuses_other_files(fake_av, tmp_path):
+    (tmp_path / "notes.md").touch()
     with pytest.raises(DataError, match=r"no video .*www\.csc\.kth\.se"):
         load(kth.SET, tmp_path)
     write_video(tmp_path, "person26_boxing_d1", 1)

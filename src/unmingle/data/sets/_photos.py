@@ -125,8 +125,3 @@ def by_part(*test: str, train: str = "train") -> Split:
 def random_rows(share: float) -> Split:
     """A share of the rows is held out at random (seed 0)."""
     return lambda data: data.split(share, 0)
-
-
-def new_values(factor: str, share: float) -> Split:
-    """All rows of a share of the values of a factor are held out at random (seed 0)."""
-    return lambda data: data.split(share, 0, by=factor)

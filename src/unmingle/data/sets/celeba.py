@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import NamedSet, Protocol, need
-from unmingle.data.sets._photos import by_part, new_values, read_lines, read_listed
+from unmingle.data.sets._base import NamedSet, Protocol, by_drawn_values, need
+from unmingle.data.sets._photos import by_part, read_lines, read_listed
 from unmingle.errors import DataError
 
 _PARTS = ("train", "validation", "test")
@@ -179,9 +179,9 @@ SET = NamedSet(
             by_part("test"),
         ),
         "lord": Protocol(
-            "1,000 of the 10,177 identities held out, drawn with seed 0 (the paper names none)",
+            "1,000 of the 10,177 identities held out, drawn once for all (the paper names none)",
             _LORD,
-            new_values("identity", 1000 / _IDENTITIES),
+            by_drawn_values("identity", 1000, "lord"),
         ),
     },
 )
