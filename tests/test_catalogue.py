@@ -2,25 +2,82 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from unmingle.data import digits
-from unmingle.data.catalogue import CATALOGUE, image_size, pick_rows
+from unmingle.data import digits, load_data
+from unmingle.data.catalogue import CATALOGUE, image_size, named_set, pick_rows
 from unmingle.data.dataset import FactorDataset
-from unmingle.errors import DataError
+from unmingle.data.views import project
+from unmingle.errors import ConfigError, DataError
+
+EMBEDDED = ("shapes3d", "digits", "digit-style", "dsprites-rendered")
 
 
-def test_every_entry_loads_and_says_what_it_is():
-    assert set(CATALOGUE) == {"shapes3d", "digits", "digit-style"}
-    for name, entry in CATALOGUE.items():
-        data = entry.load(rows=30, size=(16, 20), seed=1)
+def test_embedded_sets_load_and_keep_their_origin():
+    for name in EMBEDDED:
+        data = load_data(name, rows=30, size=(16, 20), seed=1)
         assert isinstance(data, FactorDataset) and data.name.startswith(name)
+        assert data.origin == name and data.select([1, 2]).origin == name
         assert len(data) == 30 and data.shape[:2] == (16, 20)
-        assert data.factors and len(entry.summary) > 20
+        assert set(data.factors) | set(data.continuous) == set(named_set(name).factors)
+
+
+def test_every_set_says_what_it_is():
+    assert len(CATALOGUE) == 29
+    for name, entry in CATALOGUE.items():
+        found = entry.get()
+        assert found.name == name and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+        assert found.embedded == (name in EMBEDDED)
+        for text in (found.title, found.summary, found.shape, found.licence, found.paper):
+            assert text and "\n" not in text
+        assert re.match(r"https?://", found.url) and found.layout.strip() and found.factors
+        assert list(inspect.signature(found.read).parameters)[:4] == [
+            "folder", "options", "rows", "seed",
+        ]  # fmt: skip
+        for item in found.downloads:
+            digest = item.sha256 or item.md5
+            assert re.fullmatch(r"[0-9a-f]{64}" if item.sha256 else r"[0-9a-f]{32}", digest)
+        for split in found.splits.values():
+            assert split.summary and split.paper
+
+
+def test_a_set_that_is_not_here_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNMINGLE_DATA", str(tmp_path))
+    for name in set(CATALOGUE) - set(EMBEDDED):
+        with pytest.raises(DataError, match=f"{name}: there is no folder {tmp_path}/{name}; "):
+            load_data(name)
+        (tmp_path / name).mkdir()
+        with pytest.raises(DataError, match=f"{name}: there is no file in {tmp_path}/{name}; "):
+            load_data(name)
+        (tmp_path / name / "notes.txt").touch()
+        with pytest.raises(DataError, match=f"{tmp_path}/{name}"):
+            load_data(name)
+
+
+def test_unknown_names():
+    with pytest.raises(DataError, match=r"no data set 'cars'.*'cars3d'"):
+        named_set("cars")
+    with pytest.raises(DataError, match="'mpi3d-toy'"):
+        load_data("mpi3d")
+
+
+def test_splits_by_name_are_for_named_sets():
+    data = load_data("digits", rows=20)
+    with pytest.raises(ConfigError, match="digits has no split 'lord'; its named splits: none"):
+        data.split(protocol="lord")
+    with pytest.raises(ConfigError, match="give it alone"):
+        data.split(0.1, protocol="lord")
+    arrays = load_data({"images": data.take(), "factor_digit": data.factor("digit")})
+    with pytest.raises(ConfigError, match=r"arrays has no split 'lord': .*loaded by name .*cars3d"):
+        arrays.split(protocol="lord")
+    changed = load_data("digits", rows=20, size=16, channels=3, name="other", factors=["digit"])
+    assert changed.origin == "digits" and changed.name == "other"
 
 
 def test_importing_the_catalogue_imports_no_libraries():
@@ -118,3 +175,11 @@ def test_image_size():
     assert image_size([np.int64(16), 17]) == (16, 17)
     with pytest.raises(DataError, match="at least 16"):
         image_size((64, 15))
+
+
+def test_points_seen_from_all_sides_are_still_of_their_set():
+    points = FactorDataset(
+        vectors=np.zeros((4, 6), np.float32), factors={"performer": [0, 1, 0, 1]}
+    )
+    points.origin = "ntu"
+    assert project(points, 3).origin == "ntu"

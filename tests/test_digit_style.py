@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import gzip
 import hashlib
 import importlib.util
-import urllib.error
 import warnings
 
 import numpy as np
@@ -15,6 +15,7 @@ from test_methods import refused
 
 import unmingle as um
 from unmingle.data import digit_style, mnist
+from unmingle.data.catalogue import named_set
 
 SIDES = {"train": 40, "t10k": 12}
 
@@ -69,30 +70,34 @@ def test_damaged_or_missing_files_are_named(folder):
 
 
 def test_a_download_is_checked_by_its_hash(folder, tmp_path, monkeypatch):
-    contents = {file.name: file.read_bytes() for file in folder.iterdir()}
-    fetched = []
-
-    def fetch(url, target):
-        fetched.append(url)
-        with open(target, "wb") as file:
-            file.write(contents[url.rsplit("/", 1)[1]])
-
-    monkeypatch.setattr(mnist.urllib.request, "urlretrieve", fetch)
+    entry = named_set("mnist")
     new = tmp_path / "new"
+    downloads = tuple(
+        dataclasses.replace(item, url=(folder / item.file).as_uri(), bytes=None)
+        for item in entry.downloads
+    )
+    monkeypatch.setattr(
+        "unmingle.data.sets.mnist.SET", dataclasses.replace(entry, downloads=downloads)
+    )
     refused(lambda: mnist.read_digits("download", new), "SHA-256", kind=um.DataError)
-    sums = {name[:-3]: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    monkeypatch.setattr(mnist, "_FILES", {name: sums[name] for name in mnist._FILES})
+    downloads = tuple(
+        dataclasses.replace(
+            item, sha256=hashlib.sha256((folder / item.file).read_bytes()).hexdigest()
+        )
+        for item in downloads
+    )
+    monkeypatch.setattr(
+        "unmingle.data.sets.mnist.SET", dataclasses.replace(entry, downloads=downloads)
+    )
     found = mnist.read_digits("download", new)
-    assert len(found.images) == 52 and len(fetched) == 1 + 4
-    mnist.read_digits("download", new)
-    assert len(fetched) == 1 + 4 and not list(new.glob("*.part"))
-
-    def fail(url, target):
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr(mnist.urllib.request, "urlretrieve", fail)
+    assert len(found.images) == 52 and not list(new.glob("*.part"))
+    for file in folder.iterdir():
+        file.unlink()  # what is there is not fetched again
+    assert np.array_equal(mnist.read_digits("download", new).images, found.images)
     refused(
-        lambda: mnist.read_digits("download", tmp_path / "other"), "no network", kind=um.DataError
+        lambda: mnist.read_digits("download", tmp_path / "other"),
+        "could not be downloaded",
+        kind=um.DataError,
     )
 
 

@@ -17,6 +17,7 @@ from ._common import flag, parse, required, say
 if TYPE_CHECKING:
     from unmingle.data.sets._base import NamedSet
 
+SHOWN = 14  # columns in a table
 _WIDTH = 100
 
 
@@ -45,7 +46,7 @@ def list_sets(argv: Sequence[str]) -> None:
         entry = named_set(name)
         here = "embedded" if entry.embedded else "yes" if entry.here() else "no"
         count = "-" if entry.rows is None else f"{entry.rows:,}"
-        rows.append((name, count, entry.shape, here, factors_of(entry), entry.licence))
+        rows.append((name, count, entry.shape, here, factors_of(entry, SHOWN), entry.licence))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
@@ -113,11 +114,16 @@ def headline(entry: NamedSet) -> str:
     return "\n".join(textwrap.wrap(text, _WIDTH))
 
 
-def factors_of(entry: NamedSet) -> str:
-    """Such as `elevation 4, azimuth 24, model`; continuous columns are in brackets."""
+def factors_of(entry: NamedSet, most: int | None = None) -> str:
+    """Such as `elevation 4, azimuth 24, model`; continuous columns are in brackets.
+
+    Of more than `most` columns the first of them are shown, and how many are left.
+    """
     texts = []
     for name, count in entry.factors.items():
         texts.append(name if count is None else f"({name})" if count == 0 else f"{name} {count:,}")
+    if most is not None and len(texts) > most:
+        texts[most:] = [f"{len(texts) - most} more"]
     return ", ".join(texts)
 
 

@@ -88,7 +88,7 @@ def project(data: FactorDataset, views: int, *, seed: int = 0) -> FactorDataset:
     base: Any = _Projection(data.items, angles, views)
     repeated = {name: np.repeat(column, views) for name, column in data.factors.items()}
     floats = {name: np.repeat(column, views) for name, column in data.continuous.items()}
-    return FactorDataset(
+    seen = FactorDataset(
         vectors=RowView(base, np.arange(count)),
         factors={**repeated, FACTOR: view},
         value_names={
@@ -98,3 +98,5 @@ def project(data: FactorDataset, views: int, *, seed: int = 0) -> FactorDataset:
         continuous={**floats, ANGLE: angles},
         name=data.name,
     )
+    seen.origin = data.origin
+    return seen

@@ -134,8 +134,8 @@ class NamedSet:
                 hint = nearest(name, [*known, *_SHARED])
                 raise ConfigError(f"data set {self.name!r}: there is no option {name!r}.{hint}")
         where = None if self.embedded and folder is None else self.place(folder)
-        if where is not None and not where.is_dir():
-            raise missing(self, where)
+        if where is not None and not self.here(where):
+            raise missing(self, where, "file" if where.is_dir() else "")
         data = self.read(where, options, rows=rows, seed=seed, **own)
         data.origin = self.name
         return data
@@ -203,7 +203,7 @@ def by_values(factor: str, values: Sequence[int], what: str) -> Callable[..., An
 
 
 def by_drawn_values(factor: str, count: int, what: str) -> Callable[..., Any]:
-    """A function for `Protocol.apply` that holds out `count` values of a factor, drawn once for all.
+    """A function for `Protocol.apply` that holds out `count` values of a factor, drawn once.
 
     Papers that draw them say how many and not which; the draw depends on nothing but how many
     values the factor has.

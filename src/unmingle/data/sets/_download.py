@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import http.client
 import lzma
-import shutil
 import tarfile
 import urllib.request
 import zipfile
@@ -218,21 +217,11 @@ def _place(target: Path, stream: IO[bytes], most: int, archive: Path) -> None:
     part = target.with_name(target.name + ".part")
     try:
         with part.open("wb") as out:
-            shutil.copyfileobj(_Bounded(stream, most, archive), out, _PIECE)
+            for piece in _pieces(stream):
+                most -= len(piece)
+                if most < 0:
+                    raise DataError(f"{archive}: unpacks to more than is allowed or than it says")
+                out.write(piece)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-
-
-class _Bounded:
-    """A stream that refuses to give more than it was said to hold."""
-
-    def __init__(self, stream: Any, most: int, archive: Path) -> None:
-        self.stream, self.left, self.archive = stream, most, archive
-
-    def read(self, count: int) -> bytes:
-        piece: bytes = self.stream.read(count)
-        self.left -= len(piece)
-        if self.left < 0:
-            raise DataError(f"{self.archive}: holds more than it says; not unpacked")
-        return piece

@@ -68,7 +68,9 @@ def read_parts(
     Raises:
         DataError: a file is missing or damaged, or images and labels differ in number.
     """
-    files, images, labels = [], [], []
+    files: list[Path] = []
+    images: list[NDArray[Any]] = []
+    labels: list[NDArray[Any]] = []
     for at in range(0, len(names), 2):
         for name, rank, kept in ((names[at], 3, images), (names[at + 1], label_rank, labels)):
             file = find_idx(folder, name)

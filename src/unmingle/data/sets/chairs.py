@@ -114,8 +114,8 @@ SET = NamedSet(
     """,
     read=read,
     traps=(
-        "The files of a model are image_000 to image_030 and image_032 to image_062: image_031, the "
-        "first view again at 360 degrees, is missing, so names are read and not counted.",
+        "The files of a model are image_000 to image_030 and image_032 to image_062: image_031, "
+        "the first view again at 360 degrees, is missing, so names are read and not counted.",
         "Without size= all pictures are decoded at 600x600, 93 GB; papers use 64 or 128.",
         "No hash of the archive is published that could be checked, so it is not downloaded here.",
         "Which 100 models the papers hold out is not published; here they are drawn once for all.",

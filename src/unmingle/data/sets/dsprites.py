@@ -80,8 +80,9 @@ def read(
 
 def _latents(table: NpzTable, file: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Codes [N, 5] and values [N, 4] of all rows."""
+    keys = table.keys()
     for key in ("imgs", "latents_classes", "latents_values"):
-        if key not in table.keys():
+        if key not in keys:
             raise DataError(f"{file}: there is no {key} inside; it is not the published {FILE}")
     shape, dtype = table.header("imgs")
     if dtype != np.uint8 or shape[1:] != (64, 64):

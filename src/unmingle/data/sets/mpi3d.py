@@ -58,7 +58,8 @@ def _reader(kind: str) -> Callable[..., FactorDataset]:
         name = f"mpi3d_{kind}.npz"
         file = need(entry, folder, name)
         with NpzTable(file) as table:
-            if "images" not in table.keys():
+            keys = table.keys()
+            if "images" not in keys:
                 raise DataError(f"{file}: there is no images inside; it is not the published file")
             shape, dtype = table.header("images")
             factors = LAYOUTS.get(shape[0])
@@ -100,7 +101,7 @@ def _set(kind: str, title: str, summary: str, md5: str) -> NamedSet:
         traps=(
             "An earlier release for a competition has 460,800 pictures: 4 colours and 4 shapes, "
             "numbered otherwise; it is told by its number of pictures.",
-            "Unpacked it is 12.7 GB: rows= (--draw) takes some, and all go to a memory-mapped file.",
+            "Unpacked it is 12.7 GB: rows= (--draw) takes some; all go to a memory-mapped file.",
         ),
         downloads=(Download(f"{_URL}{file}", file, md5=md5),),
     )

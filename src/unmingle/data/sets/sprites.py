@@ -149,7 +149,7 @@ def _attributes(file: Path) -> NDArray[np.int64]:
 def _animations(file: Path) -> list[NDArray[Any]]:
     """The 20 animations, each [frames, 10800]; the 21st, a fall seen from one side, is left out."""
     with _open(file) as opened:
-        cells = opened["sprites"] if "sprites" in opened else None
+        cells = opened.get("sprites")
         if cells is None or cells.size != len(ACTIONS) * VIEWS + 1:
             raise DataError(f"{file}: sprites is no cell array of 21 animations")
         references = np.asarray(cells).reshape(-1)[: len(ACTIONS) * VIEWS]
