@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unmingle.data.columns import factor_column
 from unmingle.data.options import ReadOptions
 from unmingle.data.storage import check_memory, tracker
 from unmingle.errors import ConfigError
@@ -52,6 +53,28 @@ def places(
     """Where frames lie in their files, 0 to 1."""
     last = np.maximum(np.asarray(counts, np.int64)[file] - 1, 1)
     return np.asarray(frame / last, np.float32)
+
+
+def of_files(
+    columns: Mapping[str, Sequence[str]],
+    file: NDArray[np.int64],
+    names: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Factors and their value names for rows of the files `file` [N].
+
+    Args:
+        columns: what each file has for each factor.
+        file: which file each row is of.
+        names: the values of factors that have fixed ones.
+    """
+    coded = {
+        factor: factor_column(factor, values, len(values), (names or {}).get(factor))
+        for factor, values in columns.items()
+    }
+    return {
+        "factors": {factor: codes[file] for factor, (codes, _) in coded.items()},
+        "value_names": {factor: named for factor, (_, named) in coded.items()},
+    }
 
 
 def read_frames(

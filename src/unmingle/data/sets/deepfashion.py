@@ -46,7 +46,7 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
         DataError: the list or a picture is missing, or a line is wrong; wrong `rows`.
     """
     listing = need(SET, folder, "list_eval_partition.txt", "Eval/list_eval_partition.txt")
-    above = need(SET, folder, "img", "Img/img").parent.relative_to(folder)
+    above = need(SET, folder, "Img/img", "img").parent.relative_to(folder)
     lines = read_lines(listing)
     if len(lines) < 2 or not lines[0].strip().isdecimal():
         raise DataError(f"{listing}: expected the number of pictures and a line of names first")

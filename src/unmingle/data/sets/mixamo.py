@@ -18,7 +18,7 @@ from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads
 from unmingle.data.sets._base import NamedSet, Protocol, missing
 from unmingle.data.sets._bvh import Skeleton, positions, read_bvh, read_skeleton
-from unmingle.data.sets._people import read_frames, refuse_geometry
+from unmingle.data.sets._people import of_files, read_frames, refuse_geometry
 from unmingle.errors import DataError, nearest
 
 _CHARACTERS, _HELD_OUT = 36, 4
@@ -52,12 +52,7 @@ def read(
         ConfigError: size= or channels=.
     """
     refuse_geometry(options, "mixamo")
-    files = sorted(path.relative_to(folder) for path in folder.rglob("*.[bB][vV][hH]"))
-    if not files:
-        raise missing(SET, folder, "file character/motion.bvh")
-    for file in files:
-        if len(file.parts) != 2:
-            raise DataError(f"{folder / file}: expected character/motion.bvh inside {folder}")
+    files = _files(folder)
     heads = in_threads(
         lambda number: read_skeleton(folder / files[number]), len(files), "files", options.progress
     )
@@ -73,19 +68,24 @@ def read(
 
     found = read_frames(chosen, counts, 3 * len(wanted), parse, options)
     columns = {"character": [file.parts[0] for file in files], "motion": [f.stem for f in files]}
-    named = {factor: sorted(set(values)) for factor, values in columns.items()}
-    codes = {
-        factor: np.array([named[factor].index(value) for value in values])
-        for factor, values in columns.items()
-    }
     return FactorDataset(
         vectors=found.vectors,
-        factors={factor: column[found.file] for factor, column in codes.items()},
-        value_names=named,
+        **of_files(columns, found.file),
         continuous={"frame": found.place},
         ids=chosen,
         name="mixamo",
     )
+
+
+def _files(folder: Path) -> list[Path]:
+    """character/motion.bvh, relative to the folder and sorted."""
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*.[bB][vV][hH]"))
+    if not files:
+        raise missing(SET, folder, "file character/motion.bvh")
+    for file in files:
+        if len(file.parts) != 2:
+            raise DataError(f"{folder / file}: expected character/motion.bvh inside {folder}")
+    return files
 
 
 def bones(
@@ -96,9 +96,7 @@ def bones(
     The pairs are what `unmingle.plots.draw_points` draws; where a joint's parent is not taken, the
     bone goes to the nearest one above it that is.
     """
-    files = sorted(Path(folder).rglob("*.[bB][vV][hH]"))
-    if not files:
-        raise missing(SET, Path(folder), "file character/motion.bvh")
+    files = [Path(folder) / file for file in _files(Path(folder))]
     heads = [read_skeleton(file) for file in files]
     wanted = _chosen(joints, files, heads)
     pairs = []

@@ -8,6 +8,7 @@ with a frame a line, x and y (and z) of each point in turn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -19,7 +20,7 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads
 from unmingle.data.sets._base import NamedSet, Protocol, missing
-from unmingle.data.sets._people import read_frames, refuse_geometry
+from unmingle.data.sets._people import of_files, read_frames, refuse_geometry
 from unmingle.data.tables import NpzTable
 from unmingle.errors import ConfigError, DataError
 
@@ -51,26 +52,9 @@ def read(
     refuse_geometry(options, "voxceleb-landmarks")
     if axes not in (2, 3):
         raise ConfigError(f"axes={axes!r}: numbers of a point in text files, 2 or 3")
-    files = sorted(
-        PurePath(path.relative_to(folder))
-        for path in folder.rglob("*")
-        if path.suffix.lower() in (".npz", ".txt") and path.is_file()
-    )
-    if not files:
-        raise missing(SET, folder, "file identity/video/clip.npz (or .txt)")
-    with_parts = [_parts(folder, file) for file in files]
-    shapes = in_threads(
-        lambda number: _shape(folder / files[number], axes),
-        len(files),
-        "files",
-        options.progress,
-    )
-    for file, shape in zip(files, shapes, strict=True):
-        if shape[1:] != shapes[0][1:]:
-            raise DataError(
-                f"{folder / file}: {shape[1]} points of {shape[2]} numbers, and "
-                f"{folder / files[0]} has {shapes[0][1]} of {shapes[0][2]}"
-            )
+    files = _files(folder)
+    above = [_parts(folder, file) for file in files]
+    shapes = _shapes(folder, files, axes, options)
     counts = [shape[0] for shape in shapes]
     chosen = pick_rows(rows, sum(counts), seed)
     width = shapes[0][1] * shapes[0][2]
@@ -82,26 +66,29 @@ def read(
 
     found = read_frames(chosen, counts, width, parse, options)
     columns = {
-        "identity": [parts[1] for parts in with_parts],
-        "video": [f"{parts[1]}/{parts[2]}" for parts in with_parts],
+        "identity": [identity for _, identity, _ in above],
+        "video": [f"{identity}/{video}" for _, identity, video in above],
     }
-    if with_parts[0][0]:
-        columns["part"] = [parts[0] for parts in with_parts]
-    named = {factor: sorted(set(values)) for factor, values in columns.items()}
-    if "part" in named:
-        named["part"] = list(PARTS)
-    codes = {
-        factor: np.array([{n: c for c, n in enumerate(named[factor])}[value] for value in values])
-        for factor, values in columns.items()
-    }
+    if above[0][0]:
+        columns["part"] = [part for part, _, _ in above]
     return FactorDataset(
         vectors=found.vectors,
-        factors={factor: column[found.file] for factor, column in codes.items()},
-        value_names=named,
+        **of_files(columns, found.file, {"part": PARTS}),
         continuous={"frame": found.place},
         ids=chosen,
         name="voxceleb-landmarks",
     )
+
+
+def _files(folder: Path) -> list[PurePath]:
+    files = sorted(
+        PurePath(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.suffix.lower() in (".npz", ".txt") and path.is_file()
+    )
+    if not files:
+        raise missing(SET, folder, "file identity/video/clip.npz (or .txt)")
+    return files
 
 
 def _parts(folder: Path, file: PurePath) -> tuple[str, str, str]:
@@ -115,6 +102,23 @@ def _parts(folder: Path, file: PurePath) -> tuple[str, str, str]:
         f"{folder / file}: expected identity/video/clip inside {folder}, all in dev and test or "
         "none"
     )
+
+
+def _shapes(
+    folder: Path, files: Sequence[PurePath], axes: int, options: ReadOptions
+) -> list[tuple[int, int, int]]:
+    """Frames, points and numbers of a point of each file; the last two are the same for all."""
+    shapes = in_threads(
+        lambda number: _shape(folder / files[number], axes), len(files), "files", options.progress
+    )
+    _, points, numbers = shapes[0]
+    for file, shape in zip(files, shapes, strict=True):
+        if shape[1:] != (points, numbers):
+            raise DataError(
+                f"{folder / file}: {shape[1]} points of {shape[2]} numbers, and "
+                f"{folder / files[0]} has {points} of {numbers}"
+            )
+    return shapes
 
 
 def _shape(file: Path, axes: int) -> tuple[int, int, int]:
@@ -167,7 +171,7 @@ SET = NamedSet(
     rows=None,
     shape="Px2 or Px3 points",
     factors={"identity": None, "video": None, "part": 2, "frame": 0},
-    licence="VoxCeleb2's lists CC BY 4.0; the videos belong to their owners",
+    licence="see the authors' page; the videos belong to their owners",
     paper=_PAPER,
     url="https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html",
     layout=(
