@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -139,6 +140,7 @@ def test_a_protocol_is_given_alone():
 def test_a_run_finds_the_held_out_rows_of_its_protocol_again(home, monkeypatch):
     write_mnist(home / "mnist")
     write_mnist(home / "moved")
+    monkeypatch.chdir(home)
     # The split is by row number, and the tiny file has eight rows.
     from unmingle.data.sets import _idx, mnist
 
@@ -148,12 +150,14 @@ def test_a_run_finds_the_held_out_rows_of_its_protocol_again(home, monkeypatch):
     )
     entry = dataclasses.replace(mnist.SET, splits={"official": split})
     monkeypatch.setattr("unmingle.data.sets.mnist.SET", entry)
-    reading, splitting = Reading(folder=str(home / "mnist")), Splitting(test_protocol="official")
+    reading, splitting = Reading(folder="mnist"), Splitting(test_protocol="official")
     whole = reading.load("mnist")
     train, test = splitting.apply(keep_values(whole, ()))
     assert len(train) == 5 and test is not None and test.ids.tolist() == [5, 6, 7]
     record = Recipe("mnist", whole.fingerprint(), reading, splitting).record()
+    record = json.loads(json.dumps(record))
     model = SimpleNamespace(run_info={"recipe": record}, data_shape=(28, 28, 1))
+    monkeypatch.chdir(home.parent)
     for given in (Reading(), Reading(folder=str(home / "moved"))):
         rows = rows_for(model, "mnist", given)
         assert rows.train is not None and rows.train.ids.tolist() == [0, 1, 2, 3, 4]

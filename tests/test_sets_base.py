@@ -81,6 +81,7 @@ def test_what_is_missing_is_told_with_how_to_get_it(tmp_path):
 
 def test_own_options_are_known_and_others_refused(tmp_path):
     entry = named()
+    (tmp_path / "toys.bin").touch()
     assert entry.options() == {"colour": "red"}
     data = entry.load(read_options(), tmp_path, colour="blue")
     assert data.name == "blue" and data.origin == "toy-set"
@@ -99,6 +100,7 @@ def test_a_download_has_one_hash():
 
 def test_named_splits_and_their_errors(tmp_path):
     entry = named()
+    (tmp_path / "toys.bin").touch()
     data = entry.load(read_options(), tmp_path)
     train, test = entry.split(data, "two")
     assert train.ids.tolist() == [0, 1, 2, 3] and test.ids.tolist() == [4, 5]

@@ -160,6 +160,11 @@ def test_rendered_symmetric_codes_put_like_looks_together():
     assert max(apart) < min(plain)
 
 
+def test_rendered_hearts_all_differ():
+    codes = [[2, scale, k, 0, 0] for scale in range(6) for k in range(39)]
+    assert len({image.tobytes() for image in _sprites2d.render(np.array(codes))}) == 6 * 39
+
+
 def test_rendered_rows_are_those_of_the_published_order():
     data = um.load_data("dsprites-rendered", rows=[0, 1, 32, 1024, 737_279])
     assert [data.factor(name).tolist() for name in data.factors] == [

@@ -17,7 +17,7 @@ from ._common import flag, parse, required, say
 if TYPE_CHECKING:
     from unmingle.data.sets._base import NamedSet
 
-SHOWN = 14  # columns in a table
+SHOWN = 8  # columns in a table
 _WIDTH = 100
 
 

@@ -170,8 +170,10 @@ class Recipe:
     splitting: Splitting
 
     def record(self) -> dict[str, Any]:
-        """As JSON. Where the data lay and how large memory was are no part of what they are."""
+        """As JSON. Where decoded files lay and how large memory was are no part of the data."""
         reading = asdict(replace(self.reading, memory_limit=None, cache=None))
+        if self.reading.folder is not None:
+            reading["folder"] = str(Path(self.reading.folder).expanduser().absolute())
         return {
             "source": self.source,
             "fingerprint": self.fingerprint,

@@ -63,6 +63,8 @@ SET = NamedSet(
     traps=(
         "Outlines and sizes of the sprites were chosen here: scores on them are no scores on "
         "dSprites, whose published file is the set dsprites.",
+        "A few orientations of squares and ellipses that their symmetry puts next to each other "
+        "are the same pixels; those of the heart all differ.",
         *TRAPS,
     ),
     embedded=True,
