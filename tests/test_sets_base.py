@@ -343,7 +343,7 @@ def link(name: str, target: str) -> tarfile.TarInfo:
 
 def test_unsafe_archives_are_refused(tmp_path):
     out = tmp_path / "deep/out"
-    for name in ("../x", "/tmp/unmingle-x", "a/../../x", "..\\x", "C:/x"):
+    for name in ("../x", "/nowhere/x", "a/../../x", "..\\x", "C:/x"):
         for kind, make, file in (("tar", tar, "a.tar.gz"), ("zip", packed, "a.zip")):
             archive = make(tmp_path / file, {name: b"x"})
             with pytest.raises(DataError, match="outside"):
