@@ -9,7 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from test_methods import ROWS, fit, labelled, refused
-from torch.distributions import Laplace, Normal
+from test_vae import laplace
+from torch.distributions import Normal
 
 import unmingle as um
 from unmingle.losses import variational as losses
@@ -52,8 +53,8 @@ def q(network, part, seen):
     return Normal(mean, (log_variance / 2).exp())
 
 
-def nll(made, seen, scale=0.1):
-    return -Laplace(made, scale).log_prob(seen).sum((1, 2, 3)).mean()
+def nll(made, seen):
+    return laplace(made, seen, scale=0.1, halvings=3)
 
 
 def kl(posterior):
@@ -155,19 +156,13 @@ def test_srb_vae_minimises_equations_8_and_10():
     generator = torch.Generator().manual_seed(3)
     noise = [torch.randn(4, dim, generator=generator) for dim in (5, 5, 6, 5, 5, 6)]
     x, x_r = (views[role].images * 2 - 1 for role in ("pool", "reference"))
-    z, z_r, e = (
-        p.mean + p.stddev * n
-        for p, n in zip(
-            (
-                q(network, "common_encoder", x),
-                q(network, "common_encoder", x_r),
-                q(network, "target_encoder", x),
-            ),
-            noise,
-            strict=False,
-        )
+    inferred = (
+        q(network, "common_encoder", x),
+        q(network, "common_encoder", x_r),
+        q(network, "target_encoder", x),
     )
-    drawn_z, drawn_z_r, drawn_e = noise[3:]
+    z, z_r, e = (p.mean + p.stddev * n for p, n in zip(inferred, noise[3:], strict=True))
+    drawn_z, drawn_z_r, drawn_e = noise[:3]
     e_r = network["reference"].value.expand(4, -1)
     g = network["generator"]
     made = g(torch.cat([drawn_z, drawn_e], 1))
@@ -206,7 +201,7 @@ def test_each_players_loss_reaches_its_own_networks_only():
             if any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
         }  # fmt: skip
     assert moved["discriminators"] == discriminators
-    assert moved["model"] == set(model.network) - discriminators - {"scaling"}
+    assert moved["model"] == set(model.network) - discriminators - {"scaling", "statistics"}
 
 
 def test_only_reference_items_teach_the_reference_code():
@@ -221,12 +216,29 @@ def test_only_reference_items_teach_the_reference_code():
     assert code.grad.abs().sum() > 0
 
 
-def test_inputs_of_the_discriminators_are_zeroed_with_their_chance():
-    from unmingle.methods.symmetric_vae import keep_inputs
+def test_inputs_of_the_discriminators_are_zeroed_with_their_chance_alike_on_both_sides():
+    from unmingle.methods.symmetric_vae import log_ratios
 
-    images = torch.zeros(20_000, 1, 1, 1)
-    keep = keep_inputs(View(images, generator=torch.Generator().manual_seed(0)), 3, 0.25)
-    assert set(keep.unique().tolist()) == {0.0, 1.0} and keep.shape == (20_000, 3)
+    seen = {}
+
+    class Discriminator(torch.nn.Module):
+        inputs = 3
+
+        def forward(self, items, codes, keep):
+            seen.update(keep=keep, codes=codes)
+            return items.flatten(1).sum(1) + codes[0].sum(1)
+
+    rows = 20_000
+    view = View(torch.zeros(rows, 1, 1, 1), generator=torch.Generator().manual_seed(0))
+    ones = torch.ones(rows, 2)
+    in_q = (torch.zeros(rows, 1), [ones, 2 * ones])
+    in_p = (torch.full((rows, 1), 10.0), [3 * ones, 4 * ones])
+    q, p = log_ratios(Discriminator(), view, 0.25, in_q, in_p)
+    assert q.unique().tolist() == [2] and p.unique().tolist() == [16] and len(q) == len(p) == rows
+    assert [code[[0, -1], 0].tolist() for code in seen["codes"]] == [[1, 3], [2, 4]]
+    keep, again = seen["keep"].chunk(2)
+    assert torch.equal(keep, again)
+    assert set(keep.unique().tolist()) == {0.0, 1.0} and keep.shape == (rows, 3)
     torch.testing.assert_close(keep.mean(0), torch.full((3,), 0.75), atol=0.02, rtol=0)
     assert np.corrcoef(keep.T).round(1).tolist() == np.eye(3).tolist()
 
@@ -291,16 +303,33 @@ def test_what_the_target_code_knows_is_the_reference_factor(name):
 
 
 @pytest.mark.parametrize("name", BOTH)
+def test_target_codes_are_drawn_as_those_of_the_pool(name):
+    model, data = fit(name), labelled()
+    x = torch.from_numpy(data.images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    reference = data.factor("kind") == 1
+    for space, rows in (("target", ~reference), ("common", np.ones(len(data), bool))):
+        with torch.no_grad():
+            posterior = q(model.network, f"{space}_encoder", x[torch.from_numpy(rows)])
+        drawn = model.draw(space, 20_000)
+        np.testing.assert_allclose(drawn.mean(0), posterior.mean.mean(0), atol=0.06)
+        variance = posterior.mean.var(0, unbiased=False) + posterior.variance.mean(0)
+        np.testing.assert_allclose(drawn.var(0), variance, rtol=0.05)
+
+
+@pytest.mark.parametrize("name", BOTH)
 def test_conditional_synthesis_keeps_the_common_code(name):
     model, data = fit(name), labelled()
     made = model.synthesise(data.images[:3], 4)
     assert made.shape == (3, 4, 16, 16, 3) and made.dtype == np.uint8
-    drawn = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).numpy()
+    drawn = model.draw("target", 4)
     common = model.encode(data.images[:3])["common"]
     single = model.decode({"common": common[1:2], "target": drawn})
     assert np.abs(made[1].astype(int) - single).max() <= 1
     assert np.array_equal(made, model.synthesise(data.images[:3], 4))
     assert not np.array_equal(made, model.synthesise(data.images[:3], 4, seed=1))
+    whole = model.sample(4, items={"common": data.images[:1]}, seed=0)
+    assert np.array_equal(made[0], whole)
+    refused(lambda: model.sample(2, labels={"target": "0"}), "target has no labels")
     neutral = model.to_reference(data.images[:3])
     expected = model.decode({"common": common, "target": model.reference_code})
     assert np.array_equal(neutral, expected) and model.reference_code.shape == (1, 6)

@@ -54,6 +54,47 @@ def test_divergence_and_densities_are_those_of_torch():
     assert float(losses.laplace_nll(made, images, 0.01)) == pytest.approx(float(expected), rel=1e-5)
 
 
+def halved(images):
+    """The means of 2x2 pixels."""
+    batch, channels, height, width = images.shape
+    return images.reshape(batch, channels, height // 2, 2, width // 2, 2).mean((3, 5))
+
+
+def laplace(made, seen, scale, halvings):
+    """-log p of images whose log density per pixel is averaged over several sizes."""
+    size, levels = made[0].numel(), []
+    for _ in range(halvings + 1):
+        levels.append(-Laplace(made, scale).log_prob(seen).mean())
+        made, seen = halved(made), halved(seen)
+    return size * torch.stack(levels).mean()
+
+
+def test_the_likelihood_is_averaged_over_halvings():
+    images, made = torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16)
+    for halvings in (0, 1, 3):
+        expected = float(laplace(made, images, 0.1, halvings))
+        found = losses.laplace_nll(made, images, 0.1, halvings)
+        assert float(found) == pytest.approx(expected, abs=0.01)
+    # No smaller than a pixel, and vectors have no sizes.
+    every = losses.laplace_nll(made, images, 0.1, 4)
+    assert float(losses.laplace_nll(made, images, 0.1, 9)) == pytest.approx(float(every))
+    rows, others = torch.rand(4, 6), torch.rand(4, 6)
+    assert losses.laplace_nll(rows, others, 0.1, 3) == losses.laplace_nll(rows, others, 0.1)
+
+
+def test_a_line_in_an_unknown_place_is_found_by_its_halvings():
+    """One of four columns is white, which one is not known: black is likeliest pixel by pixel."""
+    seen = torch.full((4, 1, 16, 16), -1.0)
+    for row in range(4):
+        seen[row, :, :, row::4] = 1
+    made = torch.full((4, 1, 16, 16), -0.9, requires_grad=True)
+    losses.laplace_nll(made, seen, 0.1).backward()
+    assert made.grad.sum() > 0  # darker
+    made.grad = None
+    losses.laplace_nll(made, seen, 0.1, 3).backward()
+    assert made.grad.sum() < 0  # brighter
+
+
 def test_a_sample_has_the_posteriors_moments_and_its_gradient():
     mean = torch.tensor([[1.0, -2.0]]).requires_grad_()
     log_variance = torch.tensor([[0.0, math.log(4.0)]]).requires_grad_()
@@ -362,7 +403,7 @@ def expected_parts(model, x, dim=6):
     mean, log_variance = losses.posterior(model.network["encoder"](seen))
     z = mean + (log_variance / 2).exp() * noise
     made = model.network["generator"](z)
-    rebuilt = -Laplace(made, model.config.scale).log_prob(seen).sum((1, 2, 3)).mean()
+    rebuilt = laplace(made, seen, model.config.scale, model.config.halvings)
     kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
     return rebuilt, kl, mean, log_variance, z
 
@@ -448,7 +489,8 @@ def test_factor_vae_shuffles_each_dimension_for_its_discriminator():
 
 def test_the_symmetric_vae_by_its_equations():
     data = labelled()
-    model, stage = ready("symmetric-vae", data, zeroed=0.0, adversarial=0.7, code_weight=0.3)
+    settings = {"zeroed": 0.0, "adversarial": 0.7, "code_weight": 0.3}
+    model, stage = ready("symmetric-vae", data, **settings)
     x = view(data)
     result = stage.step({"x": x}, Progress(3, 0.4, 0.4))
     rebuilt, _, _, _, z = expected_parts(model, x)
@@ -468,8 +510,20 @@ def test_the_symmetric_vae_by_its_equations():
 
 
 @pytest.mark.parametrize("name", VAES)
-def test_new_items_are_drawn_from_the_prior(name):
-    model = fit(name)
+def test_new_items_have_codes_like_those_of_the_training_data(name):
+    model, data = fit(name), labelled()
+    statistics = model.network["statistics"]["latent"]
+    x = torch.from_numpy(data.images).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        mean, log_variance = losses.posterior(model.network["encoder"](x * 2 - 1))
+    torch.testing.assert_close(statistics.mean, mean.mean(0), rtol=1e-3, atol=1e-4)
+    whole = torch.cov(mean.T, correction=0) + torch.diag(log_variance.exp().mean(0))
+    torch.testing.assert_close(statistics.root @ statistics.root.T, whole, rtol=1e-3, atol=1e-4)
+    drawn = model.draw("latent", 20_000)
+    np.testing.assert_allclose(drawn.mean(0), statistics.mean, atol=0.06)
+    np.testing.assert_allclose(drawn.var(0), whole.diagonal(), rtol=0.05)
+    made = model.decode({"latent": model.draw("latent", 3)})
+    assert np.array_equal(model.sample(3), made)
     first, again, other = model.sample(3), model.sample(3), model.sample(3, seed=1)
     assert first.shape == (3, 16, 16, 3) and first.dtype == np.uint8
     assert np.array_equal(first, again) and not np.array_equal(first, other)

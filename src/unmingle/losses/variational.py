@@ -37,16 +37,26 @@ def sample(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     return mean + (log_variance / 2).exp() * noise
 
 
-def laplace_nll(prediction: Tensor, target: Tensor, scale: float) -> Tensor:
+def laplace_nll(prediction: Tensor, target: Tensor, scale: float, halvings: int = 0) -> Tensor:
     """Mean over the batch of -log Laplace(target | prediction, scale) (Ruiz et al. 2019, 4.1).
 
     Args:
         prediction: the means, [b, ...].
         target: the same shape; it gets no gradient.
         scale: lambda, in the units of the items.
+        halvings: of images, how many more sizes the distance is averaged over, each half of the
+            one before. The likeliest picture of a thin line whose place is not known is none at
+            all; averages over pixels tell where it must be.
     """
     size = prediction[0].numel()
-    distance = mean_absolute(prediction.float(), target.float())
+    ours, theirs = prediction.float(), target.float()
+    distances = [mean_absolute(ours, theirs)]
+    for _ in range(halvings if ours.ndim == 4 else 0):
+        if min(ours.shape[2:]) < 2:
+            break
+        ours, theirs = F.avg_pool2d(ours, 2), F.avg_pool2d(theirs, 2)
+        distances.append(mean_absolute(ours, theirs))
+    distance = torch.stack(distances).mean()
     return size * (distance / scale + math.log(2 * scale))
 
 

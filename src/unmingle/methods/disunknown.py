@@ -18,8 +18,9 @@ from unmingle.nn.embedding import LabelEmbedding
 from unmingle.nn.gaussian import CodeHeads, GaussianEncoder, Generator, Heads
 from unmingle.training.stage import Stage
 
-from .base import CodeSpace, Method
+from .base import CodeSpace
 from .disunknown_stages import Distil, EncodeLabels, Generate, Recognise
+from .drawing import DrawingMethod
 from .settings import check_range, check_types, flag, use_preset
 
 UNKNOWN = "unknown"
@@ -223,7 +224,7 @@ def each(values: Sequence[Any], names: Sequence[str]) -> tuple[Any, ...]:
     return tuple(values) if len(values) == len(names) else tuple(values[:1]) * len(names)
 
 
-class DisUnknown(Method):
+class DisUnknown(DrawingMethod):
     """DisUnknown: several labelled factors, one unknown (Xiang et al., ICCV 2021).
 
     "DisUnknown: Distilling Unknown Factors for Disentanglement Learning". Any number of factors is
@@ -453,77 +454,22 @@ class DisUnknown(Method):
         return mean.cpu().numpy(), std.cpu().numpy(), list(self.facts["classes"][factor]["names"])
 
     @torch.no_grad()
-    def draw(self, space: str, count: int, seed: int = 0) -> NDArray[np.float32]:
-        """Codes drawn as the training data have them, float32 [count, dim].
-
-        Of the unknown: a Gaussian with the mean and covariance of the training codes. Of a labelled
-        factor: embeddings of values drawn by their frequency.
-
-        Raises:
-            ConfigError: no such code space, or a count below 1.
-        """
-        self._require_trained()
-        self._check_spaces([*self.code_spaces, space])
-        if count < 1:
-            raise ConfigError(f"count must be at least 1, not {count}")
-        # A stream for each space, so that drawing one more leaves the others as they were.
-        number = list(self.code_spaces).index(space)
-        random = np.random.default_rng([seed, number])
+    def _drawn(self, space: str, count: int, random: np.random.Generator) -> NDArray[np.float32]:
+        """See `draw`."""
         if space == UNKNOWN:
-            noise = random.standard_normal((count, self.config.unknown_dim or 0))
-            statistics: Any = self.network["unknown_codes"]  # type: ignore[index]
-            drawn: Tensor = statistics.draw(torch.from_numpy(noise).float().to(self._device()))
-            return drawn.cpu().numpy()
+            return self._by_moments(self.network["unknown_codes"], count, random)  # type: ignore[index]
         shares = np.asarray(self.facts["classes"][space]["frequencies"])
         values = random.choice(len(shares), count, p=shares / shares.sum())
         codes: NDArray[np.float32] = self.embedding(space)[0][values]
         return codes
 
-    def sample(
-        self,
-        count: int,
-        *,
-        items: Mapping[str, Any] | None = None,
-        labels: Mapping[str, str] | None = None,
-        seed: int = 0,
-    ) -> NDArray[Any]:
-        """Make items; what is not given is drawn as in `draw`.
-
-        Args:
-            count: how many.
-            items: {code space: items} whose codes are taken; `count` of them, or one for all.
-            labels: {labelled factor: name of its value}.
-            seed: of the draws.
-
-        Returns:
-            uint8 [count, H, W, C], or float32 [count, D].
-
-        Raises:
-            ConfigError: an unknown code space or value, or one given twice.
-            DataError: another number of items.
-        """
-        items, labels = dict(items or {}), dict(labels or {})
-        codes: dict[str, Any] = {}
-        for space in [*items, *labels]:
-            if space not in self.code_spaces:
-                raise ConfigError(f"no code space {space!r}.{nearest(space, self.code_spaces)}")
-        for space in self.code_spaces:
-            if space in items and space in labels:
-                raise ConfigError(f"{space} is given twice, by items and by a label")
-            if space in items:
-                codes[space] = self.encode(items[space])[space]
-                if len(codes[space]) not in (1, count):
-                    raise DataError(f"{len(codes[space])} items for {space}: give 1 or {count}")
-            elif space in labels:
-                mean, _, names = self.embedding(space)
-                if labels[space] not in names:
-                    raise ConfigError(
-                        f"{space} has no value {labels[space]!r}.{nearest(labels[space], names)}"
-                    )
-                codes[space] = mean[names.index(labels[space])][None]
-            else:
-                codes[space] = self.draw(space, count, seed)
-        return self.decode({s: np.broadcast_to(c, (count, c.shape[1])) for s, c in codes.items()})
+    def _labelled(self, space: str, value: str) -> NDArray[np.float32]:
+        """The embedding of a value."""
+        mean, _, names = self.embedding(space)
+        if value not in names:
+            raise ConfigError(f"{space} has no value {value!r}.{nearest(value, names)}")
+        code: NDArray[np.float32] = mean[names.index(value)][None]
+        return code
 
 
 class Scaling(nn.Module):

@@ -27,7 +27,6 @@ from unmingle.losses.unlikelihood import (
 )
 from unmingle.nn.embedding import draw, keep_probabilities, nested_mask
 from unmingle.nn.weight_norm import shared_weights
-from unmingle.training.images import ImageSource
 from unmingle.training.schedules import Cosine, Ramp
 from unmingle.training.stage import (
     Batch,
@@ -40,10 +39,11 @@ from unmingle.training.stage import (
     View,
 )
 
+from .drawing import fit_moments
+
 if TYPE_CHECKING:
     from .disunknown import DisUnknown
 
-_STATISTICS_ROWS = 8192
 _SHIFTS = 8  # samples in a row that are shifted alike
 _SMALLEST = 32  # side below which no stage is trained at half the size
 
@@ -263,18 +263,12 @@ class Distil(DisUnknownStage):
             found.append(classifier["image"](crossed, divisor))
         return [torch.stack(logits).sum(0) for logits in zip(*found, strict=True)]
 
-    @torch.no_grad()
     def finish(self) -> None:
         """Where the unknown codes lie, for draws of them and for distances between them."""
-        if not self.config.unknown_dim:
-            return
-        count = len(self.data)
-        rows = torch.linspace(0, count - 1, min(count, _STATISTICS_ROWS)).long()
-        source = ImageSource(self.data.items, self.labels.device)
-        found = [self.network["encoder"](self.method.normalised(source.batch(block)))[0]
-                 for block in torch.split(rows, 256)]  # fmt: skip
-        means, stds = (torch.cat(parts) for parts in zip(*found, strict=True))
-        self.network["unknown_codes"].fit(means, stds)
+        if self.config.unknown_dim:
+            encoder, normalised = self.network["encoder"], self.method.normalised
+            statistics = self.network["unknown_codes"]
+            fit_moments(statistics, lambda x: encoder(normalised(x))[0], self.data.items)
 
 
 class Recognise(DisUnknownStage):

@@ -17,7 +17,6 @@ from unmingle.errors import ConfigError, DataError, nearest
 from unmingle.losses.latent import gaussian_kl
 from unmingle.losses.variational import (
     gaussian_nll,
-    laplace_nll,
     log_ratio_regression,
     symmetric_divergence,
 )
@@ -26,7 +25,7 @@ from unmingle.training.stage import Batch, Context, Group, Player, Progress, Sta
 
 from .base import CodeSpace
 from .settings import check_range
-from .symmetric_vae import SymmetricConfig, keep_inputs
+from .symmetric_vae import SymmetricConfig, log_ratios
 from .vae import Latent, NetworkConfig, VariationalMethod
 
 
@@ -47,6 +46,12 @@ class ReferenceVAEConfig(NetworkConfig):
     """Size of the target code e: what is constant in the reference set."""
     common_dim: int = 32
     """Size of the common code z: everything else."""
+
+    def presets(self) -> dict[str, dict[str, Any]]:
+        """See `NetworkConfig.presets`. Steps are what a short training lacks: small batches."""
+        presets = super().presets()
+        presets["laptop"]["batch"] = 16
+        return presets
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,6 +122,7 @@ class ReferenceVAE(VariationalMethod):
                 "common_encoder": self.encoder(shape, config.common_dim),
                 "generator": self.generator(both, shape),
                 "reference": ReferenceCode(config.target_dim),
+                "statistics": self.statistics(),
             }
         )
 
@@ -169,7 +175,7 @@ class ReferenceVAE(VariationalMethod):
         return self.decode({"target": self.reference_code, "common": self.encode(items)["common"]})
 
     def synthesise(self, items: Any, count: int, seed: int = 0) -> NDArray[Any]:
-        """Conditional synthesis (5.4): the items with new target factors, e drawn from N(0, I).
+        """Conditional synthesis (5.4): the items with new target factors, e drawn as in `draw`.
 
         Args:
             items: N items as for `encode`, whose common code is kept.
@@ -179,8 +185,7 @@ class ReferenceVAE(VariationalMethod):
         Returns:
             uint8 [N, count, H, W, C], or float32 [N, count, D].
         """
-        common = self.encode(items)["common"]
-        target = self._noise(count, self.config.target_dim, seed)
+        common, target = self.encode(items)["common"], self.draw("target", count, seed)
         made = self.decode(
             {
                 "common": np.repeat(common, count, axis=0),
@@ -245,9 +250,17 @@ class Reference(Stage):
         self.method.part("scaling").fit(self.data.items)
 
     def sampler(self, context: Context) -> Sampler:
+        return context.pool_reference(*self.rows(), self.config.batch or 1)
+
+    def rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of the pool, and of the reference set."""
         chosen = reference_rows(self.data, self.config.reference)
         pool = np.arange(len(chosen)) if self.config.pool == "all" else np.flatnonzero(~chosen)
-        return context.pool_reference(pool, np.flatnonzero(chosen), self.config.batch or 1)
+        return pool, np.flatnonzero(chosen)
+
+    def finish(self) -> None:
+        self.method.locate("common", "common_encoder", self.data.items)
+        self.method.locate("target", "target_encoder", self.data.items, self.rows()[0])
 
     def players(self) -> Sequence[Player]:
         return [Player("model", [self.model_group()])]
@@ -258,13 +271,21 @@ class Reference(Stage):
 
     def infer(self, batch: Batch) -> Inferred:
         """Codes of a batch, z of both sets in one pass."""
-        method, pool, reference = self.method, batch["pool"], batch["reference"]
-        scaling, config = method.part("scaling"), self.config
-        seen, seen_reference = scaling(pool.images), scaling(reference.images)
-        noise = torch.cat([pool.randn(config.common_dim), reference.randn(config.common_dim)])
-        common = method.draw("common_encoder", torch.cat([seen, seen_reference]), noise)
-        target = method.draw("target_encoder", seen, pool.randn(config.target_dim))
-        return Inferred(seen, seen_reference, common, target)
+        pool, reference = self.see(batch)
+        common = self.method.latent("common_encoder", torch.cat([pool, reference]), self.noise(batch))
+        noise = batch["pool"].randn(self.config.target_dim)
+        target = self.method.latent("target_encoder", pool, noise)
+        return Inferred(pool, reference, common, target)
+
+    def see(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Pool and reference set as the networks see them."""
+        scaling = self.method.part("scaling")
+        return scaling(batch["pool"].images), scaling(batch["reference"].images)
+
+    def noise(self, batch: Batch) -> Tensor:
+        """Standard normal numbers of the size of z, for the pool, then for the reference set."""
+        size = self.config.common_dim
+        return torch.cat([batch["pool"].randn(size), batch["reference"].randn(size)])
 
     def generate(self, common: Tensor, target: Tensor) -> Tensor:
         """G(z, e) for the pool's e, and G(z, e^r) for the z that are left."""
@@ -275,7 +296,7 @@ class Reference(Stage):
         """-E log p(x|z,e) of the pool - E log p(x|z,e^r) of the reference set."""
         made = self.generate(found.common.code, found.target.code)
         # The mean over both sets; twice it is the sum of the two means, as the sets are equal.
-        return 2 * laplace_nll(made, found.items, self.config.scale or 1.0)
+        return 2 * self.method.nll(made, found.items)
 
     def step(self, batch: Batch, progress: Progress) -> StepResult:
         found = self.infer(batch)
@@ -303,30 +324,46 @@ class SymmetricReference(Reference):
         both = self.method.group("pool_discriminator", "reference_discriminator", lr=rate)
         return [Player("model", [self.model_group()]), Player("discriminators", [both])]
 
+    def infer_both(
+        self, batch: Batch, made: Tensor
+    ) -> tuple[Inferred, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Codes of a batch; mean and log variance of z, and of the pool's e, of what is `made`."""
+        method, (pool, reference) = self.method, self.see(batch)
+        items = torch.cat([pool, reference])
+        common, z = method.infer_both("common_encoder", items, made, self.noise(batch))
+        noise = batch["pool"].randn(method.config.target_dim)
+        target, e = method.infer_both("target_encoder", pool, made[: len(pool)], noise)
+        return Inferred(pool, reference, common, target), z, e
+
     def step(self, batch: Batch, progress: Progress) -> StepResult:
         method, config = self.method, self.method.config
         pool, reference = batch["pool"], batch["reference"]
-        found = self.infer(batch)
-        z = torch.cat([pool.randn(config.common_dim), reference.randn(config.common_dim)])
-        e = pool.randn(config.target_dim)
-        made = self.generate(z, e)
         count = len(pool)
+        z, e = self.noise(batch), pool.randn(config.target_dim)
+        made = self.generate(z, e)
+        found, found_z, found_e = self.infer_both(batch, made)
 
         xi, gamma = method.part("pool_discriminator"), method.part("reference_discriminator")
-        # One choice of zeroed inputs for both sides, so that they differ in nothing else.
-        keep = keep_inputs(pool, xi.inputs, config.zeroed)
-        keep_reference = keep_inputs(reference, gamma.inputs, config.zeroed)
         inferred = found.common.code
-        pool_q = xi(found.pool, [inferred[:count], found.target.code], keep)
-        pool_p = xi(made[:count], [z[:count], e], keep)
-        reference_q = gamma(found.reference, [inferred[count:]], keep_reference)
-        reference_p = gamma(made[count:], [z[count:]], keep_reference)
+        pool_q, pool_p = log_ratios(
+            xi,
+            pool,
+            config.zeroed,
+            (found.pool, [inferred[:count], found.target.code]),
+            (made[:count], [z[:count], e]),
+        )
+        reference_q, reference_p = log_ratios(
+            gamma,
+            reference,
+            config.zeroed,
+            (found.reference, [inferred[count:]]),
+            (made[count:], [z[count:]]),
+        )
         divergence = symmetric_divergence(pool_q, pool_p)
         divergence = divergence + symmetric_divergence(reference_q, reference_p)
 
         rebuilt = self.rebuilt(found)
-        codes = 2 * gaussian_nll(z, *method.infer("common_encoder", made))
-        codes = codes + gaussian_nll(e, *method.infer("target_encoder", made[:count]))
+        codes = 2 * gaussian_nll(z, *found_z) + gaussian_nll(e, *found_e)
         loss = rebuilt + config.code_weight * codes + config.adversarial * divergence
         ratios = log_ratio_regression(pool_q, pool_p)
         ratios = ratios + log_ratio_regression(reference_q, reference_p)

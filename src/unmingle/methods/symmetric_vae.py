@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from unmingle.data import FactorDataset
 from unmingle.errors import ConfigError
 from unmingle.losses.variational import (
     gaussian_nll,
-    laplace_nll,
     log_ratio_regression,
     symmetric_divergence,
 )
@@ -85,9 +85,29 @@ class SymmetricVAEConfig(SymmetricConfig, VAEConfig):
     """
 
 
-def keep_inputs(x: View, count: int, zeroed: float) -> Tensor:
-    """[b, count], 0 with chance `zeroed` and 1 otherwise: the inputs a discriminator keeps."""
-    return (x.rand(count) >= zeroed).float()
+def log_ratios(
+    d: JointDiscriminator,
+    x: View,
+    zeroed: float,
+    in_q: tuple[Tensor, Sequence[Tensor]],
+    in_p: tuple[Tensor, Sequence[Tensor]],
+) -> tuple[Tensor, Tensor]:
+    """d at samples of q and at as many of p, [b] each.
+
+    Args:
+        d: discriminator.
+        x: the batch, for its random numbers.
+        zeroed: chance of each input of d's last layers to be zeroed. The choice is the same on
+            both sides, so that they differ in nothing else.
+        in_q: items as the networks see them, and their inferred codes.
+        in_p: generated items, and the codes they were generated from.
+    """
+    keep = (x.rand(d.inputs) >= zeroed).float()
+    codes = [torch.cat(pair) for pair in zip(in_q[1], in_p[1], strict=True)]
+    # One pass: on small batches the price of a pass hardly depends on what goes through.
+    found = d(torch.cat([in_q[0], in_p[0]]), codes, torch.cat([keep, keep]))
+    first, second = found.chunk(2)
+    return first, second
 
 
 class SymmetricVAE(VAE):
@@ -128,16 +148,14 @@ class Symmetric(Variational):
         x, method, config = batch["x"], self.method, self.method.config
         generator, d = method.part("generator"), method.part("discriminator")
         seen = method.part("scaling")(x.images)
-        z = method.draw("encoder", seen, x.randn(config.latent_dim)).code
-        drawn = x.randn(config.latent_dim)
+        noise, drawn = x.randn(config.latent_dim), x.randn(config.latent_dim)
         made = generator(drawn)
+        latent, found = method.infer_both("encoder", seen, made, noise)
 
-        # One choice of zeroed inputs for both, so that the two sides differ in nothing else.
-        keep = keep_inputs(x, d.inputs, config.zeroed)
-        in_q, in_p = d(seen, [z], keep), d(made, [drawn], keep)
+        in_q, in_p = log_ratios(d, x, config.zeroed, (seen, [latent.code]), (made, [drawn]))
         divergence = symmetric_divergence(in_q, in_p)
-        rebuilt = laplace_nll(generator(z), seen, config.scale or 1.0)
-        codes = gaussian_nll(drawn, *method.infer("encoder", made))
+        rebuilt = method.nll(generator(latent.code), seen)
+        codes = gaussian_nll(drawn, *found)
         loss = rebuilt + config.code_weight * codes + config.adversarial * divergence
         return StepResult(
             {"model": loss, "discriminator": log_ratio_regression(in_q, in_p)},

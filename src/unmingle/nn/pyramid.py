@@ -40,7 +40,8 @@ class _LeakyPixelNorm(torch.autograd.Function):
         (grad,) = grads
         along = (grad * y).mean(1, keepdim=True)
         inner = torch.addcmul(grad, y, along, value=-1).mul_(scale)
-        return torch.where(y > 0, inner, inner * ctx.slope), None
+        # Normalised or not, y has the sign of the activation's input.
+        return torch.ops.aten.leaky_relu_backward(inner, y, ctx.slope, True), None
 
 
 def leaky_pixel_norm(x: Tensor, slope: float = SLOPE) -> Tensor:
