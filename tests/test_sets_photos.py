@@ -97,7 +97,7 @@ def test_svhn_refuses_other_files(tmp_path):
     with pytest.raises(DataError, match="there is no 'y'"):
         load(svhn.SET, tmp_path)
     (tmp_path / "train_32x32.mat").write_bytes(b"MATLAB 5.0 no more")
-    with pytest.raises(DataError, match=r"train_32x32\.mat: not a whole \.mat"):
+    with pytest.raises(DataError, match=r"train_32x32\.mat: not a whole MATLAB file"):
         load(svhn.SET, tmp_path)
 
 

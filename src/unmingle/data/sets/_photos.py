@@ -37,19 +37,6 @@ def matched(
     return found
 
 
-def read_lines(file: Path) -> list[str]:
-    """The lines of a list of the set that are not empty.
-
-    Raises:
-        DataError: it cannot be read as text.
-    """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as text ({error})") from error
-    return [line for line in text.splitlines() if line.strip()]
-
-
 def read_listed(
     folder: Path,
     files: Sequence[str | PurePath],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from unmingle.data.sets._base import (
     need,
     read_image_blocks,
 )
+from unmingle.data.sets._files import read_lines, read_mat
 from unmingle.errors import DataError
 
 ELEVATIONS, AZIMUTHS = 4, 24
@@ -47,7 +46,7 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
         DataError: a file is missing, damaged or of another layout.
     """
     listing = need(SET, folder, "cars/list.txt", "data/cars/list.txt", "list.txt")
-    names = [name.strip() for name in listing.read_text().splitlines() if name.strip()]
+    names = [line.strip() for line in read_lines(listing)]
     if not names:
         raise DataError(f"{listing}: it is empty; it must list the cars, a file name a line")
     chosen = pick_rows(rows, _VIEWS * len(names), seed)
@@ -81,19 +80,10 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
 
 def _views(file: Path) -> NDArray[np.uint8]:
     """All views of a car, uint8 [96, 128, 128, 3]: elevation, azimuth, the last fastest."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        found = loadmat(file, variable_names=["im"]).get("im")
-    except (OSError, ValueError, NotImplementedError, TypeError, MatReadError) as error:
-        raise DataError(f"{file}: not a whole MATLAB file ({error})") from error
-    except (EOFError, KeyError, IndexError, struct.error, zlib.error) as error:
-        raise DataError(f"{file}: not a whole MATLAB file ({error!r})") from error
+    (found,) = read_mat(file, "im")
     expected = (*_SHAPE, AZIMUTHS, ELEVATIONS)
-    if found is None or found.dtype != np.uint8 or found.shape != expected:
-        held = "nothing of that name" if found is None else f"{found.dtype} {found.shape}"
-        raise DataError(f"{file}: im is {held}, expected uint8 {expected}")
+    if found.dtype != np.uint8 or found.shape != expected:
+        raise DataError(f"{file}: im is {found.dtype} {found.shape}, expected uint8 {expected}")
     views: NDArray[np.uint8] = found.transpose(4, 3, 0, 1, 2).reshape(_VIEWS, *_SHAPE)
     return views
 

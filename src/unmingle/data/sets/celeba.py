@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, by_drawn_values, need
-from unmingle.data.sets._photos import by_part, read_lines, read_listed
+from unmingle.data.sets._files import read_lines
+from unmingle.data.sets._photos import by_part, read_listed
 from unmingle.errors import DataError
 
 _PARTS = ("train", "validation", "test")

@@ -22,7 +22,8 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.folders import find_images, listing_stamp
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, by_values, missing
-from unmingle.data.sets._photos import random_rows, read_lines, read_listed
+from unmingle.data.sets._files import read_lines
+from unmingle.data.sets._photos import random_rows, read_listed
 from unmingle.data.videos import VideoFrames
 from unmingle.errors import DataError
 

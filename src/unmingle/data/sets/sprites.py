@@ -13,6 +13,7 @@ from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, held_out, missing, need, read_image_blocks
+from unmingle.data.sets._files import read_mat
 from unmingle.data.sets.cars3d import ARCHIVE, PAPER
 from unmingle.errors import DataError, require
 
@@ -95,17 +96,10 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
 
 def _parts(file: Path, count: int) -> NDArray[np.int64]:
     """The part of each character; the file counts them from 1."""
-    from scipy.io import loadmat
-
-    try:
-        found = loadmat(file, variable_names=list(PARTS.values()))
-    except Exception as error:  # scipy raises errors of many kinds on damaged files
-        raise DataError(f"{file}: not a whole MATLAB file ({error})") from error
     parts = np.full(count, -1)
-    for code, key in enumerate(PARTS.values()):
-        if key not in found:
-            raise DataError(f"{file}: there is no {key} inside")
-        numbers = found[key].reshape(-1).astype(np.int64)
+    found = read_mat(file, *PARTS.values())
+    for code, (key, values) in enumerate(zip(PARTS.values(), found, strict=True)):
+        numbers = values.reshape(-1).astype(np.int64)
         if len(numbers) and not (numbers.min() >= 1 and numbers.max() <= count):
             raise DataError(
                 f"{file}: {key} names characters {numbers.min()} to {numbers.max()}, and there are "

@@ -16,6 +16,7 @@ from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import Download, NamedSet, Protocol, need, read_image_blocks
+from unmingle.data.sets._files import read_mat
 from unmingle.data.sets._photos import by_part
 from unmingle.errors import DataError
 
@@ -66,22 +67,9 @@ def read(
     )
 
 
-def _load(file: Path, key: str) -> NDArray[Any]:
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(file, variable_names=[key])
-    # The reader of .mat files raises errors of many kinds on damaged ones.
-    except Exception as error:
-        raise DataError(f"{file}: not a whole .mat file of version 5 ({error})") from error
-    if key not in content:
-        raise DataError(f"{file}: there is no {key!r} inside; SVHN's cropped digits have X and y")
-    return np.asarray(content[key])
-
-
 def _labels(file: Path) -> NDArray[np.int64]:
     """Digits int64 [N], 0 to 9."""
-    values = _load(file, "y")
+    (values,) = read_mat(file, "y")
     if values.dtype.kind not in "fiu" or values.size != max(values.shape, default=0):
         raise DataError(f"{file}: y is {values.dtype} of shape {values.shape}, expected [N, 1]")
     labels = values.reshape(-1).astype(np.int64)
@@ -93,7 +81,7 @@ def _labels(file: Path) -> NDArray[np.int64]:
 
 def _images(file: Path, count: int) -> NDArray[np.uint8]:
     """uint8 [N, 32, 32, 3]."""
-    pixels = _load(file, "X")
+    (pixels,) = read_mat(file, "X")
     if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, count):
         raise DataError(
             f"{file}: X is {pixels.dtype} of shape {pixels.shape}, expected uint8 "
