@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,9 @@ class Download:
     sha256: str | None = None
     md5: str | None = None
     bytes: int | None = None
-    """Its size, where known; asked of the disk before the download starts."""
-    unpack: Literal["zip", "tar", "gz"] | None = None
+    """Its size, where known; more is not taken."""
+    unpack: bool = False
+    """Whether it is a tar archive, also compressed, whose files the set reads."""
 
     def __post_init__(self) -> None:
         if (self.sha256 is None) == (self.md5 is None):

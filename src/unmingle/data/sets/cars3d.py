@@ -30,7 +30,7 @@ ARCHIVE = Download(
     "http://www.scottreed.info/files/nips2015-analogy-data.tar.gz",
     "nips2015-analogy-data.tar.gz",
     md5="4e866a7919c1beedf53964e6f7a23686",
-    unpack="tar",
+    unpack=True,
 )
 PAPER = "S. Reed, Y. Zhang, Y. Zhang, H. Lee, Deep Visual Analogy-Making, NIPS 2015"
 _LORD = "A. Gabbay, Y. Hoshen, Demystifying Inter-Class Disentanglement, ICLR 2020, appendix A.2"

@@ -114,7 +114,7 @@ SET = NamedSet(
             file="cifar-10-binary.tar.gz",
             sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
             bytes=170_052_171,
-            unpack="tar",
+            unpack=True,
         ),
     ),
     splits={

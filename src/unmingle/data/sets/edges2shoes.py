@@ -123,7 +123,7 @@ SET = NamedSet(
             url="http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/edges2shoes.tar.gz",
             file="edges2shoes.tar.gz",
             md5="71da478b54fedde126e234a2a050bc15",
-            unpack="tar",
+            unpack=True,
         ),
     ),
     splits={
