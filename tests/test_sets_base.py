@@ -23,7 +23,7 @@ from unmingle.data.sets._base import Download, NamedSet, Protocol
 from unmingle.errors import ConfigError, DataError
 
 
-def read(folder, options, *, rows=None, seed=0, colour="red"):
+def read(folder, options, *, rows=None, seed=0, colour="red", broken=False, count=1):
     images = np.zeros((6, 16, 16, 1), np.uint8)
     return FactorDataset(images=images, factors={"kind": [0, 0, 1, 1, 2, 2]}, name=colour)
 
@@ -82,11 +82,21 @@ def test_what_is_missing_is_told_with_how_to_get_it(tmp_path):
 def test_own_options_are_known_and_others_refused(tmp_path):
     entry = named()
     (tmp_path / "toys.bin").touch()
-    assert entry.options() == {"colour": "red"}
+    assert entry.options() == {"colour": "red", "broken": False, "count": 1}
     data = entry.load(read_options(), tmp_path, colour="blue")
     assert data.name == "blue" and data.origin == "toy-set"
     with pytest.raises(ConfigError, match=r"'toy-set': there is no option 'color'.*'colour'"):
         entry.load(read_options(), tmp_path, color="blue")
+    for option, value, wanted in (
+        ("broken", "no", "true or false"),
+        ("broken", 1, "true or false"),
+        ("colour", 2, "a text"),
+        ("count", "two", "a whole number"),
+        ("count", True, "a whole number"),
+    ):
+        with pytest.raises(ConfigError, match=f"'toy-set': {option}={value!r}: {wanted}"):
+            entry.load(read_options(), tmp_path, **{option: value})
+    assert len(entry.load(read_options(), tmp_path, broken=True, count=np.int64(3))) == 6
 
 
 def test_a_download_has_one_hash():
@@ -295,7 +305,7 @@ def test_wrong_downloads_leave_nothing_behind_and_touch_nothing(site, tmp_path):
     huge = Download(f"{url}/x.bin", "huge.bin", sha256=SHA, bytes=10**18)
     with pytest.raises(DataError, match=r"of disk"):
         _download.fetch_file(huge, folder)
-    endless = Download(f"{url}/x.bin", "endless.bin", sha256=SHA, bytes=1000)
+    endless = Download((place / "x.bin").as_uri(), "endless.bin", sha256=SHA, bytes=1000)
     with pytest.raises(DataError, match=r"x\.bin: more came than the published file has"):
         _download.fetch_file(endless, folder)
     assert [path.name for path in folder.iterdir()] == ["x.bin"]

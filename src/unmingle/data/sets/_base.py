@@ -127,15 +127,16 @@ class NamedSet:
         Raises:
             DataError: the files are not there or not as they should be; the message says how to
                 get them.
-            ConfigError: an option that the set does not have.
+            ConfigError: an option that the set does not have, or of another kind than its default.
         """
         known = self.options()
-        for name in own:
+        for name, value in own.items():
             if name not in known:
                 hint = nearest(name, [*known, *_SHARED])
                 raise ConfigError(f"data set {self.name!r}: there is no option {name!r}.{hint}")
+            _check_kind(value, known[name], f"data set {self.name!r}: {name}={value!r}")
         where = None if self.embedded and folder is None else self.place(folder)
-        if where is not None and not self.here(where):
+        if where is not None and not self.embedded and not self.here(where):
             raise missing(self, where, "file" if where.is_dir() else "")
         data = self.read(where, options, rows=rows, seed=seed, **own)
         data.origin = self.name
@@ -151,6 +152,16 @@ class NamedSet:
             known = ", ".join(self.splits) or "none"
             raise ConfigError(f"{self.name} has no split {name!r}; its named splits: {known}")
         return self.splits[name].apply(data)
+
+
+def _check_kind(value: Any, default: Any, what: str) -> None:
+    kinds = ((bool, bool, "true or false"), (int, (int, np.integer), "a whole number"))
+    for kind, accepted, wanted in (*kinds, (str, str, "a text")):
+        if isinstance(default, kind):
+            # True counts as a whole number elsewhere.
+            if not isinstance(value, accepted) or isinstance(value, bool) != (kind is bool):
+                raise ConfigError(f"{what}: {wanted} is expected")
+            return
 
 
 def missing(entry: NamedSet, folder: Path, what: str = "") -> DataError:
