@@ -18,7 +18,7 @@ from PIL import Image
 
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import read_options
-from unmingle.data.sets import _base, _download
+from unmingle.data.sets import _base, _download, _items
 from unmingle.data.sets._base import Download, NamedSet, Protocol
 from unmingle.errors import ConfigError, DataError
 
@@ -150,7 +150,7 @@ def write_pictures(folder: Path) -> list[str]:
 
 
 def pictures(folder, files, boxes=None, **options):
-    return _base.read_picture_files(
+    return _items.read_picture_files(
         folder,
         files,
         read_options(**options),
@@ -203,9 +203,9 @@ def test_decoded_pictures_are_used_again_until_a_file_changes(tmp_path, monkeypa
     first = pictures(folder, files, memory_limit=0)
     assert isinstance(first.backing()[0], np.memmap)
     calls = []
-    whole = _base.read_pictures.__globals__["decode_file"]
+    whole = _items.read_pictures.__globals__["decode_file"]
     monkeypatch.setitem(
-        _base.read_pictures.__globals__,
+        _items.read_pictures.__globals__,
         "decode_file",
         lambda path, *rest: calls.append(path) or whole(path, *rest),
     )
@@ -235,7 +235,7 @@ def test_rows_of_blocks_come_in_the_order_asked_for(tmp_path, limit):
     def rows(*numbers, **options):
         options = read_options(memory_limit=limit, **options)
         chosen = np.array(numbers)
-        return _base.read_image_blocks(
+        return _items.read_image_blocks(
             tmp_path / "set", ["x.bin"], (16, 18), blocks, chosen, options
         )
 

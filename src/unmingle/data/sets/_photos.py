@@ -14,7 +14,8 @@ from unmingle.data.catalogue import pick_rows
 from unmingle.data.columns import factor_column
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import NamedSet, missing, read_picture_files
+from unmingle.data.sets._base import NamedSet, missing
+from unmingle.data.sets._items import read_picture_files
 from unmingle.errors import DataError
 
 Split = Callable[[FactorDataset], tuple[FactorDataset, FactorDataset]]

@@ -12,15 +12,9 @@ from numpy.typing import NDArray
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import (
-    Download,
-    NamedSet,
-    Protocol,
-    by_drawn_values,
-    need,
-    read_image_blocks,
-)
+from unmingle.data.sets._base import Download, NamedSet, Protocol, by_drawn_values, need
 from unmingle.data.sets._files import read_lines, read_mat
+from unmingle.data.sets._items import read_image_blocks
 from unmingle.errors import DataError
 
 ELEVATIONS, AZIMUTHS = 4, 24

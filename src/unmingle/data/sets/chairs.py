@@ -12,13 +12,8 @@ import numpy as np
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import (
-    NamedSet,
-    Protocol,
-    by_drawn_values,
-    missing,
-    read_picture_files,
-)
+from unmingle.data.sets._base import NamedSet, Protocol, by_drawn_values, missing
+from unmingle.data.sets._items import read_picture_files
 from unmingle.errors import DataError
 
 AZIMUTHS = tuple(step * 360 // 31 for step in range(31))

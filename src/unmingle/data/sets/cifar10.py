@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import Download, NamedSet, Protocol, need, read_image_blocks
+from unmingle.data.sets._base import Download, NamedSet, Protocol, need
+from unmingle.data.sets._items import read_image_blocks
 from unmingle.data.sets._photos import by_part
 from unmingle.errors import DataError
 

@@ -16,7 +16,8 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.folders import find_images
 from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads, read_header
-from unmingle.data.sets._base import Download, NamedSet, Protocol, need, read_picture_files
+from unmingle.data.sets._base import Download, NamedSet, Protocol, need
+from unmingle.data.sets._items import read_picture_files
 from unmingle.data.sets._photos import by_part, matched
 from unmingle.errors import DataError
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import NamedSet, Protocol, held_out, missing, need, read_image_blocks
+from unmingle.data.sets._base import NamedSet, Protocol, held_out, missing, need
 from unmingle.data.sets._files import read_mat
+from unmingle.data.sets._items import read_image_blocks
 from unmingle.data.sets.cars3d import ARCHIVE, PAPER
 from unmingle.errors import DataError, require
 
