@@ -457,6 +457,9 @@ def test_affectnet_lists(tmp_path):
     assert greys(train) == [0, 1] and greys(test) == [2]
     with pytest.raises(DataError, match="different sizes"):
         load(affectnet.SET, tmp_path)
+    (tmp_path / "validation.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"validation\.csv: cannot be read as text"):
+        load(affectnet.SET, tmp_path, size=16)
 
 
 @pytest.mark.parametrize(

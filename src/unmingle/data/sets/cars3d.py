@@ -15,6 +15,7 @@ from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import Download, NamedSet, Protocol, by_drawn_values, need
 from unmingle.data.sets._files import read_lines, read_mat
 from unmingle.data.sets._items import read_image_blocks
+from unmingle.data.sets._papers import CONTENT_STYLE, LORD
 from unmingle.errors import DataError
 
 ELEVATIONS, AZIMUTHS = 4, 24
@@ -27,7 +28,6 @@ ARCHIVE = Download(
     unpack=True,
 )
 PAPER = "S. Reed, Y. Zhang, Y. Zhang, H. Lee, Deep Visual Analogy-Making, NIPS 2015"
-_LORD = "A. Gabbay, Y. Hoshen, Demystifying Inter-Class Disentanglement, ICLR 2020, appendix A.2"
 
 
 def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0) -> FactorDataset:
@@ -105,7 +105,14 @@ SET = NamedSet(
     downloads=(ARCHIVE,),
     splits={
         "lord": Protocol(
-            "163 models to train, 20 to test", _LORD, by_drawn_values("object", 20, "lord")
-        )
+            "163 models to train, 20 to test; class object",
+            LORD,
+            by_drawn_values("object", 20, "lord"),
+        ),
+        "content-style": Protocol(
+            "163 models to train, 20 to test: those of lord",
+            CONTENT_STYLE,
+            by_drawn_values("object", 20, "content-style"),
+        ),
     },
 )

@@ -23,6 +23,7 @@ from unmingle.data.folders import find_images, listing_stamp
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, by_values, missing
 from unmingle.data.sets._files import read_lines
+from unmingle.data.sets._papers import LORD
 from unmingle.data.sets._photos import random_rows, read_listed
 from unmingle.data.videos import VideoFrames
 from unmingle.errors import DataError
@@ -201,8 +202,8 @@ SET = NamedSet(
             by_values("person", [number - 1 for number in _TEST_PERSONS], "the test persons"),
         ),
         "lord": Protocol(
-            "all persons to train, a tenth of the frames held out at random",
-            "A. Gabbay, Y. Hoshen, Demystifying Inter-Class Disentanglement, ICLR 2020, A.2",
+            "all persons to train, a tenth of the frames held out at random; class person",
+            LORD,
             random_rows(0.1),
         ),
     },
