@@ -88,6 +88,8 @@ def test_svhn_refuses_other_files(tmp_path):
         load(svhn.SET, tmp_path)
     write_svhn(tmp_path, "train", [1, 11])
     write_svhn(tmp_path, "test", [1])
+    with pytest.raises(DataError, match=r"no .*extra_32x32\.mat; it is to be had at http"):
+        load(svhn.SET, tmp_path, own={"extra": True})
     with pytest.raises(DataError, match="y is 11 in row 1, expected 1 to 10"):
         load(svhn.SET, tmp_path)
     savemat(tmp_path / "train_32x32.mat", {"y": np.ones((2, 1)), "X": np.zeros((2, 32, 32, 3))})

@@ -119,9 +119,9 @@ def about(entry: NamedSet, folder: Path | None) -> str:
         lines += _field("option", f"{name}={default}")
     for trap in entry.traps:
         lines += _field("trap", trap)
-    if not entry.here(folder):
+    if not entry.embedded or folder is not None:
         lines += ["", _layout(entry, entry.place(folder))]
-        if entry.downloads:
+        if entry.downloads and not entry.here(folder):
             lines.append(f"unmingle data get {entry.name} downloads them.")
     return "\n".join(lines)
 

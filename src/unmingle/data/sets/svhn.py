@@ -47,7 +47,11 @@ def read(
         DataError: a file is missing, damaged or not of that format; wrong `rows`.
     """
     parts = _PARTS if extra else _PARTS[:2]
-    files = [need(SET, folder, f"{part}_32x32.mat") for part in parts]
+    files = [need(SET, folder, f"{part}_32x32.mat") for part in _PARTS[:2]]
+    if extra:
+        files.append(folder / "extra_32x32.mat")
+        if not files[-1].is_file():
+            raise DataError(f"svhn: there is no {files[-1]}; it is to be had at {_URL}")
     labels = [_labels(file) for file in files]
     digit = np.concatenate(labels)
     part = np.repeat(np.arange(len(parts)), [len(values) for values in labels])
