@@ -80,6 +80,24 @@ def test_splits_by_name_are_for_named_sets():
     assert changed.origin == "digits" and changed.name == "other"
 
 
+def test_a_set_that_is_saved_keeps_its_named_splits(tmp_path):
+    # Instances 0 to 3 and 5 are of the published testing file.
+    instance = np.repeat(np.arange(10), 2)
+    data = FactorDataset(
+        images=np.zeros((20, 16, 16, 1), np.uint8),
+        factors={"instance": instance},
+        ids=np.arange(20) + 7,
+    )
+    data.origin = "smallnorb"
+    data.select(np.arange(20)[::-1]).save(tmp_path / "norb.npz")
+    saved = load_data(tmp_path / "norb.npz", size=20)
+    _, test = saved.split(protocol="smallnorb")
+    assert saved.origin == "smallnorb" and test.ids.tolist() == [18, 17, *range(14, 6, -1)]
+    for origin in (np.array("nothing known"), np.array(["cars3d"]), np.array(3)):
+        np.savez(tmp_path / "x.npz", images=data.take(), origin=origin)
+        assert load_data(tmp_path / "x.npz").origin is None
+
+
 def test_importing_the_catalogue_imports_no_libraries():
     source = (
         "import sys, importlib.util as u; "

@@ -44,9 +44,20 @@ def test_list_has_a_line_for_every_set(home, capsys):
     lines = capsys.readouterr().out.splitlines()
     found = {line.split()[0]: line for line in lines[1 : 1 + len(CATALOGUE)]}
     assert set(found) == set(CATALOGUE)
-    assert re.search(r"70,000 +28x28x1 +yes +digit 10 +CC BY-SA 3.0", found["mnist"])
-    assert re.search(r"17,568 +128x128x3 +no +elevation 4, azimuth 24, object 183", found["cars3d"])
+    assert re.search(r"70,000 +28x28x1 +here +digit 10$", found["mnist"])
+    assert re.search(
+        r"17,568 +128x128x3 +get +elevation 4, azimuth 24, object 183$", found["cars3d"]
+    )
     assert re.search(r"480,000 +64x64x3 +embedded ", found["shapes3d"])
+    assert re.search(r"8,040 +1024x681x3 +ask +angle 5, .*, gaze 3$", found["rafd"])
+
+
+def test_list_fits_the_terminal(home, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["data", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert any(re.search(r"ask +identity 10,177, part 3, \d+ more$", line) for line in lines)
 
 
 def test_describe_tells_of_sets_that_are_not_here(home, capsys):
@@ -67,14 +78,16 @@ def test_describe_of_a_set_that_is_here(home, capsys):
     write_mnist(home / "mnist")
     assert main(["data", "describe", "mnist"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("mnist: 8 images of 28x28x1")
-    assert "official: 60,000 digits" in text and "LeCun" in text and "must lie" not in text
+    assert text.startswith("MNIST: 70,000 rows of 28x28x1")
+    assert "\n\nmnist: 8 images of 28x28x1" in text
+    assert "official: 60,000 digits" in text and "LeCun" in text
     folder = write_mnist(home / "elsewhere")
     (home / "mnist/train-images-idx3-ubyte").unlink()
     assert main(["data", "describe", "mnist", "--folder", str(folder), "--draw", "3"]) == 0
-    assert capsys.readouterr().out.startswith("mnist: 3 images")
+    assert "\nmnist: 3 images" in capsys.readouterr().out
     assert main(["data", "describe", "mnist"]) == 2
-    assert "train-images-idx3-ubyte" in capsys.readouterr().err
+    found = capsys.readouterr()
+    assert "train-images-idx3-ubyte" in found.err and "LeCun" in found.out
 
 
 def test_get_downloads_and_then_the_set_is_here(home, tmp_path, monkeypatch, capsys):
@@ -97,7 +110,7 @@ def test_get_downloads_and_then_the_set_is_here(home, tmp_path, monkeypatch, cap
     told = capsys.readouterr().err
     assert "CC BY-SA 3.0" in told and str(home / "mnist") in told
     assert main(["data", "describe", "mnist"]) == 0
-    assert capsys.readouterr().out.startswith("mnist: 8 images")
+    assert "\nmnist: 8 images" in capsys.readouterr().out
     assert main(["data", "get", "mnist", "--folder", str(tmp_path / "f")]) == 0
     assert f"describe mnist --folder {tmp_path / 'f'}" in capsys.readouterr().err
     (home / "mnist/t10k-labels-idx1-ubyte").write_bytes(b"other")
@@ -122,7 +135,12 @@ def test_options_of_a_set_are_flags(home, capsys):
     describe = ["data", "describe", "dsprites-rendered", "--draw", "50"]
     assert main([*describe, "--option", "orientations=symmetric"]) == 0
     assert re.search(r"orientation +\d+ of 39 values", capsys.readouterr().out)
-    for option, word in (("orientations", "NAME=VALUE"), ("orient=all", "'orientations'")):
+    for option, word in (
+        ("orientations", "NAME=VALUE"),
+        ("orient=all", "'orientations'"),
+        ("size=16", "--option size=16: that is the flag --size"),
+        ("rows=5", "that is the flag --draw"),
+    ):
         assert main([*describe, "--option", option]) == 2
         assert word in capsys.readouterr().err
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import hashlib
 import http.server
 import io
+import os
 import tarfile
 import threading
-import zipfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,12 @@ from PIL import Image
 
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import read_options
-from unmingle.data.sets import _base, _download
+from unmingle.data.sets import _base, _download, _items
 from unmingle.data.sets._base import Download, NamedSet, Protocol
 from unmingle.errors import ConfigError, DataError
 
 
-def read(folder, options, *, rows=None, seed=0, colour="red"):
+def read(folder, options, *, rows=None, seed=0, colour="red", broken=False, count=1):
     images = np.zeros((6, 16, 16, 1), np.uint8)
     return FactorDataset(images=images, factors={"kind": [0, 0, 1, 1, 2, 2]}, name=colour)
 
@@ -82,11 +82,21 @@ def test_what_is_missing_is_told_with_how_to_get_it(tmp_path):
 def test_own_options_are_known_and_others_refused(tmp_path):
     entry = named()
     (tmp_path / "toys.bin").touch()
-    assert entry.options() == {"colour": "red"}
+    assert entry.options() == {"colour": "red", "broken": False, "count": 1}
     data = entry.load(read_options(), tmp_path, colour="blue")
     assert data.name == "blue" and data.origin == "toy-set"
     with pytest.raises(ConfigError, match=r"'toy-set': there is no option 'color'.*'colour'"):
         entry.load(read_options(), tmp_path, color="blue")
+    for option, value, wanted in (
+        ("broken", "no", "true or false"),
+        ("broken", 1, "true or false"),
+        ("colour", 2, "a text"),
+        ("count", "two", "a whole number"),
+        ("count", True, "a whole number"),
+    ):
+        with pytest.raises(ConfigError, match=f"'toy-set': {option}={value!r}: {wanted}"):
+            entry.load(read_options(), tmp_path, **{option: value})
+    assert len(entry.load(read_options(), tmp_path, broken=True, count=np.int64(3))) == 6
 
 
 def test_a_download_has_one_hash():
@@ -140,7 +150,7 @@ def write_pictures(folder: Path) -> list[str]:
 
 
 def pictures(folder, files, boxes=None, **options):
-    return _base.read_picture_files(
+    return _items.read_picture_files(
         folder,
         files,
         read_options(**options),
@@ -193,9 +203,9 @@ def test_decoded_pictures_are_used_again_until_a_file_changes(tmp_path, monkeypa
     first = pictures(folder, files, memory_limit=0)
     assert isinstance(first.backing()[0], np.memmap)
     calls = []
-    whole = _base.read_pictures.__globals__["decode_file"]
+    whole = _items.read_pictures.__globals__["decode_file"]
     monkeypatch.setitem(
-        _base.read_pictures.__globals__,
+        _items.read_pictures.__globals__,
         "decode_file",
         lambda path, *rest: calls.append(path) or whole(path, *rest),
     )
@@ -225,7 +235,7 @@ def test_rows_of_blocks_come_in_the_order_asked_for(tmp_path, limit):
     def rows(*numbers, **options):
         options = read_options(memory_limit=limit, **options)
         chosen = np.array(numbers)
-        return _base.read_image_blocks(
+        return _items.read_image_blocks(
             tmp_path / "set", ["x.bin"], (16, 18), blocks, chosen, options
         )
 
@@ -295,6 +305,45 @@ def test_wrong_downloads_leave_nothing_behind_and_touch_nothing(site, tmp_path):
     huge = Download(f"{url}/x.bin", "huge.bin", sha256=SHA, bytes=10**18)
     with pytest.raises(DataError, match=r"of disk"):
         _download.fetch_file(huge, folder)
+    endless = Download((place / "x.bin").as_uri(), "endless.bin", sha256=SHA, bytes=1000)
+    with pytest.raises(DataError, match=r"x\.bin: more came than the published file has"):
+        _download.fetch_file(endless, folder)
+    assert [path.name for path in folder.iterdir()] == ["x.bin"]
+
+
+def test_a_download_that_is_stopped_leaves_nothing_behind(tmp_path, monkeypatch):
+    (tmp_path / "x.bin").write_bytes(CONTENT)
+    folder = tmp_path / "new"
+    item = Download((tmp_path / "x.bin").as_uri(), "x.bin", sha256=SHA)
+    pieces = _download._pieces
+
+    def stopped_by(error):
+        def some(stream):
+            yield next(pieces(stream))
+            # What is half written does not count as the set's files, and is nobody else's.
+            assert not named().here(folder) and list(folder.iterdir())
+            raise error
+
+        monkeypatch.setattr(_download, "_pieces", some)
+
+    folder.mkdir()
+    for name, age in ((".x.bin.tmp-1", 10**6), (".x.bin.tmp-2", 0)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
+    stopped_by(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        _download.fetch_file(item, folder)
+    # That of a killed process goes as well, one that may still be written stays.
+    assert [path.name for path in folder.iterdir()] == [".x.bin.tmp-2"]
+    (folder / ".x.bin.tmp-2").unlink()
+    stopped_by(OSError(28, "No space left on device"))
+    with pytest.raises(DataError, match="No space left"):
+        _download.fetch_file(item, folder)
+    assert not list(folder.iterdir())
+    archive = tar(tmp_path / "a.tar", {"a": b"a"}, "w")
+    with pytest.raises(DataError, match=r"cannot be unpacked into .*No space left"):
+        _download.unpack(archive, folder)
+    assert not list(folder.iterdir())
 
 
 def tar(path: Path, entries: dict[str, bytes | tarfile.TarInfo], mode="w:gz") -> Path:
@@ -309,69 +358,48 @@ def tar(path: Path, entries: dict[str, bytes | tarfile.TarInfo], mode="w:gz") ->
     return path
 
 
-def packed(path: Path, entries: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
-    return path
-
-
 def test_archives_are_unpacked_and_existing_files_stay(tmp_path):
     entries = {"data/cars/a.txt": b"a", "data/b.bin": CONTENT}
-    for kind, archive in (
-        ("tar", tar(tmp_path / "a.tar.gz", entries)),
-        ("tar", tar(tmp_path / "a.tar", entries, "w")),
-        ("zip", packed(tmp_path / "a.zip", entries)),
+    for archive in (
+        tar(tmp_path / "a.tar.gz", entries),
+        tar(tmp_path / "a.tar", entries, "w"),
     ):
         out = tmp_path / f"out-{archive.suffix}"
         (out / "data/cars").mkdir(parents=True)
         (out / "data/cars/a.txt").write_bytes(b"mine")
-        _download.unpack(archive, kind, out)
+        _download.unpack(archive, out)
         assert (out / "data/b.bin").read_bytes() == CONTENT
         assert (out / "data/cars/a.txt").read_bytes() == b"mine"
         assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["a.txt", "b.bin"]
-    (tmp_path / "c.bin.gz").write_bytes(gzip.compress(CONTENT))
-    _download.unpack(tmp_path / "c.bin.gz", "gz", tmp_path / "out")
-    assert (tmp_path / "out/c.bin").read_bytes() == CONTENT
 
 
-def link(name: str, target: str) -> tarfile.TarInfo:
+def member(name: str, kind: bytes, target: str = "/etc/passwd") -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
-    info.type, info.linkname = tarfile.SYMTYPE, target
+    info.type, info.linkname = kind, target
     return info
 
 
 def test_unsafe_archives_are_refused(tmp_path):
     out = tmp_path / "deep/out"
     for name in ("../x", "/nowhere/x", "a/../../x", "..\\x", "C:/x"):
-        for kind, make, file in (("tar", tar, "a.tar.gz"), ("zip", packed, "a.zip")):
-            archive = make(tmp_path / file, {name: b"x"})
-            with pytest.raises(DataError, match="outside"):
-                _download.unpack(archive, kind, out)
-    archive = tar(tmp_path / "l.tar.gz", {"l": link("l", "/etc/passwd")})
-    with pytest.raises(DataError, match="l is a link"):
-        _download.unpack(archive, "tar", out)
-    linked = zipfile.ZipInfo("l")
-    linked.external_attr = 0o120777 << 16
-    with zipfile.ZipFile(tmp_path / "l.zip", "w") as opened:
-        opened.writestr(linked, "/etc/passwd")
-    with pytest.raises(DataError, match="l is a link"):
-        _download.unpack(tmp_path / "l.zip", "zip", out)
+        archive = tar(tmp_path / "a.tar.gz", {name: b"x"})
+        with pytest.raises(DataError, match="outside"):
+            _download.unpack(archive, out)
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
+        archive = tar(tmp_path / "l.tar.gz", {"l": member("l", kind)})
+        with pytest.raises(DataError, match="l is a link"):
+            _download.unpack(archive, out)
     assert not list(tmp_path.glob("x")) and not out.exists()
 
 
 def test_too_large_or_damaged_archives_are_refused(tmp_path):
     out = tmp_path / "out"
-    zeros = bytes(3_000_000)
-    (tmp_path / "b.bin.gz").write_bytes(gzip.compress(zeros))
-    for kind, archive in (
-        ("tar", tar(tmp_path / "a.tar.gz", {"a": zeros})),
-        ("zip", packed(tmp_path / "a.zip", {"a": zeros})),
-        ("gz", tmp_path / "b.bin.gz"),
-    ):
-        with pytest.raises(DataError, match="more than"):
-            _download.unpack(archive, kind, out, most=2_000_000)
-        archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
-        with pytest.raises(DataError, match="damaged"):
-            _download.unpack(archive, kind, out)
+    archive = tar(tmp_path / "a.tar.gz", {"a": bytes(1_500_000), "b": bytes(1_500_000)})
+    with pytest.raises(DataError, match="more than 2 MB"):
+        _download.unpack(archive, out, most=2_000_000)
+    assert [path.name for path in out.iterdir()] == ["a"]
+    (out / "a").unlink()
+    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
+    with pytest.raises(DataError, match="damaged"):
+        _download.unpack(archive, out)
     assert not [path for path in out.rglob("*") if path.is_file()]

@@ -90,7 +90,7 @@ def test_bbc_pose_refuses_other_files(tmp_path):
     with pytest.raises(DataError, match="bbcpose has no field 'test_frames'"):
         load(bbc_pose.SET, tmp_path)
     (tmp_path / "code/bbcpose.mat").write_bytes(b"no")
-    with pytest.raises(DataError, match=r"bbcpose\.mat: not a whole \.mat"):
+    with pytest.raises(DataError, match=r"bbcpose\.mat: not a whole MATLAB file"):
         load(bbc_pose.SET, tmp_path)
     (tmp_path / "code/bbcpose.mat").unlink()
     with pytest.raises(DataError, match=r"no code/bbcpose\.mat or bbcpose\.mat"):

@@ -88,6 +88,8 @@ def test_svhn_refuses_other_files(tmp_path):
         load(svhn.SET, tmp_path)
     write_svhn(tmp_path, "train", [1, 11])
     write_svhn(tmp_path, "test", [1])
+    with pytest.raises(DataError, match=r"no .*extra_32x32\.mat; it is to be had at http"):
+        load(svhn.SET, tmp_path, own={"extra": True})
     with pytest.raises(DataError, match="y is 11 in row 1, expected 1 to 10"):
         load(svhn.SET, tmp_path)
     savemat(tmp_path / "train_32x32.mat", {"y": np.ones((2, 1)), "X": np.zeros((2, 32, 32, 3))})
@@ -97,7 +99,7 @@ def test_svhn_refuses_other_files(tmp_path):
     with pytest.raises(DataError, match="there is no 'y'"):
         load(svhn.SET, tmp_path)
     (tmp_path / "train_32x32.mat").write_bytes(b"MATLAB 5.0 no more")
-    with pytest.raises(DataError, match=r"train_32x32\.mat: not a whole \.mat"):
+    with pytest.raises(DataError, match=r"train_32x32\.mat: not a whole MATLAB file"):
         load(svhn.SET, tmp_path)
 
 
@@ -254,7 +256,7 @@ def test_celeba_names_what_is_missing(tmp_path):
 
 
 class FakeVideo:
-    """A "video" is a text file: height, width and a grey value a frame."""
+    """A "video" is a text file: height, width and a grey value a frame; -1 for one that is lost."""
 
     def __init__(self, name: str) -> None:
         self.height, self.width, *self.frames = map(int, Path(name).read_text().split())
@@ -270,7 +272,7 @@ class FakeVideo:
         yield from (SimpleNamespace(size=1) for _ in self.frames)
 
     def decode(self, video):
-        for value in self.frames:
+        for value in (value for value in self.frames if value >= 0):
             image = Image.new("RGB", (self.width, self.height), (value,) * 3)
             yield SimpleNamespace(to_image=lambda image=image: image)
 
@@ -305,7 +307,9 @@ def test_kth(fake_av, tmp_path):
     assert names(data, "video")[::6] == ["person01_boxing_d1", "person02_walking_d4"]
     np.testing.assert_allclose(data.continuous["frame"][:4], [0, 1 / 3, 1, 2 / 9], rtol=1e-6)
     some = load(kth.SET, tmp_path, rows=[6, 0, 3], channels=3, size=(30, 40))
-    assert some.shape == (30, 40, 3) and greys(some) == [1, 12, 17]
+    assert some.shape == (30, 40, 3) and greys(some) == [17, 1, 12]
+    assert some.ids.tolist() == [6, 0, 3] and names(some, "person") == ["2", "1", "2"]
+    np.testing.assert_allclose(some.continuous["frame"], [7 / 9, 0, 2 / 9], rtol=1e-6)
     assert len(load(kth.SET, tmp_path, rows=5, seed=2)) == 5
     train, test = kth.SET.split(data, "official")
     assert greys(train) == [1, 2, 4] and names(test, "person") == ["2"] * 4
@@ -317,6 +321,22 @@ def test_kth_leaves_out_what_the_damaged_video_lacks(fake_av, tmp_path):
     write_video(tmp_path, "person01_boxing_d4", *[5] * 245, *[6] * 60)
     data = load(kth.SET, tmp_path, size=16)
     assert len(data) == 245 and set(greys(data)) == {5}
+
+
+def test_kth_rows_of_a_video_that_ends_early(fake_av, tmp_path):
+    write_video(tmp_path, "person01_boxing_d1", 1, 2, -1, -1)
+    write_video(tmp_path, "person02_walking_d4", 3, 4)
+    data = load(kth.SET, tmp_path, rows=[5, 3, 0, 1])
+    assert greys(data) == [4, 1, 2] and data.ids.tolist() == [5, 0, 1]
+    assert names(data, "person") == ["2", "1", "1"]
+
+
+def test_kth_decodes_again_when_the_list_of_frames_changes(fake_av, tmp_path):
+    write_video(tmp_path / "kth", "person01_boxing_d1", 1, 2, 3, 4)
+    for frames, expected in (("1-2", [2, 1]), ("3-4", [4, 3]), ("1-2", [2, 1])):
+        (tmp_path / "kth/00sequences.txt").write_text(f"person01_boxing_d1\tframes\t{frames}\n")
+        data = load(kth.SET, tmp_path / "kth", rows=[1, 0], memory_limit=0)
+        assert greys(data) == expected and data.ids.tolist() == [1, 0]
 
 
 def test_kth_frames_as_pictures(tmp_path):
@@ -439,6 +459,9 @@ def test_affectnet_lists(tmp_path):
     assert greys(train) == [0, 1] and greys(test) == [2]
     with pytest.raises(DataError, match="different sizes"):
         load(affectnet.SET, tmp_path)
+    (tmp_path / "validation.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"validation\.csv: cannot be read as text"):
+        load(affectnet.SET, tmp_path, size=16)
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,7 @@ def test_smallnorb_pixels_and_factors(tmp_path, order, zipped):
     assert data.continuous["elevation_degrees"].tolist()[2:5:2] == [70, 45]
 
 
-def test_smallnorb_cameras(tmp_path):
+def test_smallnorb_cameras(tmp_path, monkeypatch):
     folder = write_norb(tmp_path / "n")
     second = um.load_data("smallnorb", folder=folder, cameras="second", rows=[4, 1])
     assert second.images[:, 3, 80, 0].tolist() == [109, 103] and "camera" not in second.factors
@@ -312,6 +312,10 @@ def test_smallnorb_cameras(tmp_path):
     both = um.load_data("smallnorb", folder=folder, cameras="channels", rows=[3, 0])
     assert both.shape == (96, 96, 2)
     assert both.images[:, 3, 80].tolist() == [[106, 107], [100, 101]]
+    with monkeypatch.context() as patch:
+        patch.setattr("unmingle.data.storage.free_memory", lambda: 96 * 96 * 3)
+        with pytest.raises(DataError, match=r"2 pairs \(fewer: rows=\) needs 36\.9 kB of memory"):
+            um.load_data("smallnorb", folder=folder, cameras="channels", rows=2, memory_limit=0)
     half = um.load_data("smallnorb", folder=folder, cameras="channels", size=48)
     plain = um.load_data("smallnorb", folder=folder, size=48)
     np.testing.assert_array_equal(half.images[..., 1], plain.images[1::2, ..., 0])
@@ -513,6 +517,11 @@ def test_damaged_sprites_are_named(tmp_path):
         um.load_data("sprites", folder=folder)
     write_sprites(folder)
     (folder / "sprites/sprites_2.mat").write_bytes(b"no")
+    with pytest.raises(DataError, match=r"sprites_2\.mat: not a whole MATLAB 7\.3"):
+        um.load_data("sprites", folder=folder)
+    with h5py.File(folder / "sprites/sprites_2.mat", "w") as file:
+        file["labels"] = np.zeros((7, 1))
+        file["sprites"] = np.zeros((1, 21))  # numbers in place of references
     with pytest.raises(DataError, match=r"sprites_2\.mat: not a whole MATLAB 7\.3"):
         um.load_data("sprites", folder=folder)
     with h5py.File(folder / "sprites/sprites_2.mat", "w") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN = 8  # columns in a table
 _WIDTH = 100
+_UNLIMITED = 1000  # columns, where the output is no terminal
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,34 @@ def list_sets(argv: Sequence[str]) -> None:
     parse(List, argv, "data list", "All data sets that are known by name.", "data list")
     from unmingle.data.catalogue import CATALOGUE, named_set
 
-    rows = [("NAME", "ROWS", "SHAPE", "HERE", "FACTORS", "LICENCE")]
-    for name in CATALOGUE:
-        entry = named_set(name)
-        here = "embedded" if entry.embedded else "yes" if entry.here() else "no"
+    entries = [named_set(name) for name in CATALOGUE]
+    rows = [("NAME", "ROWS", "SHAPE", "FILES")]
+    for entry in entries:
         count = "-" if entry.rows is None else f"{entry.rows:,}"
-        rows.append((name, count, entry.shape, here, factors_of(entry, SHOWN), entry.licence))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        print("  ".join([*cells, row[5]]))
-    print("\nunmingle data describe NAME says more; unmingle data get NAME fetches what may be.")
+        rows.append((entry.name, count, entry.shape, _files(entry)))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    room = shutil.get_terminal_size((_UNLIMITED, 24)).columns - sum(widths) - 2 * len(widths)
+    factors = ["FACTORS", *(_fitting(entry, room) for entry in entries)]
+    for row, text in zip(rows, factors, strict=True):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        print("  ".join([*cells, text]))
+    print(
+        "\nFILES: here; get: unmingle data get NAME fetches them; ask: unmingle data describe NAME "
+        "says where;\nembedded: none are needed. Factors in brackets are continuous."
+    )
+
+
+def _files(entry: NamedSet) -> str:
+    if entry.embedded:
+        return "embedded"
+    return "here" if entry.here() else "get" if entry.downloads else "ask"
+
+
+def _fitting(entry: NamedSet, room: int) -> str:
+    """As many factors as fit in a line, at least one."""
+    count = len(entry.factors)
+    texts = [factors_of(entry, most) for most in range(count, 0, -1)]
+    return next((text for text in texts if len(text) <= room), texts[-1])
 
 
 def get(argv: Sequence[str]) -> None:
@@ -100,15 +119,15 @@ def about(entry: NamedSet, folder: Path | None) -> str:
         lines += _field("option", f"{name}={default}")
     for trap in entry.traps:
         lines += _field("trap", trap)
-    if not entry.here(folder):
+    if not entry.embedded or folder is not None:
         lines += ["", _layout(entry, entry.place(folder))]
-        if entry.downloads:
+        if entry.downloads and not entry.here(folder):
             lines.append(f"unmingle data get {entry.name} downloads them.")
     return "\n".join(lines)
 
 
 def headline(entry: NamedSet) -> str:
-    """A line for a set whose files are not here."""
+    """What a set holds, whether its files are here or not."""
     count = "" if entry.rows is None else f" {entry.rows:,} rows of"
     text = f"{entry.title}:{count} {entry.shape}; {entry.summary}"
     return "\n".join(textwrap.wrap(text, _WIDTH))

@@ -65,7 +65,7 @@ class Reading:
         """
         from unmingle.data import load_data
 
-        options = _options(self.option)
+        options = {"progress": True} | _options(self.option)
         options |= {} if self.draw is None else {"rows": self.draw}
         options |= {} if self.folder is None else {"folder": self.folder}
         data = load_data(
@@ -77,7 +77,6 @@ class Reading:
             memory_limit=self.memory_limit,
             cache=self.cache,
             skip_bad=self.skip_bad,
-            progress=True,
             **options,
         )
         return self._derived(data)
@@ -305,16 +304,20 @@ def _options(texts: Sequence[str]) -> dict[str, Any]:
     """`{"cameras": "channels", "part": 2}` from ["cameras=channels", "part=2"].
 
     Raises:
-        ConfigError: for a text without "=".
+        ConfigError: for a text without "=", and for what has a flag of its own.
     """
+    flags = {"rows": "--draw"} | {f.name: f"--{f.name.replace('_', '-')}" for f in fields(Reading)}
     words = {"true": True, "false": False, "none": None}
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise ConfigError(f"--option {text}: write NAME=VALUE, as in --option cameras=channels")
+        name = name.replace("-", "_")
+        if name in flags:
+            raise ConfigError(f"--option {text}: that is the flag {flags[name]}")
         number = int(value) if re.fullmatch(r"-?\d+", value) else value
-        found[name.replace("-", "_")] = words.get(value.lower(), number)
+        found[name] = words.get(value.lower(), number)
     return found
 
 

@@ -79,14 +79,19 @@ def describe(argv: Sequence[str]) -> None:
     )
     from unmingle.data.catalogue import CATALOGUE, named_set
 
+    def described() -> str:
+        return keep_values(args.reading.load(args.data), args.reading.values).describe()
+
     entry = named_set(args.data) if args.data in CATALOGUE else None
-    if entry is not None and not entry.here(args.reading.folder):
-        print(headline(entry))
-    else:
-        print(keep_values(args.reading.load(args.data), args.reading.values).describe())
-    if entry is not None:
-        folder = None if args.reading.folder is None else Path(args.reading.folder)
-        print(about(entry, folder))
+    if entry is None:
+        print(described())
+        return
+    folder = None if args.reading.folder is None else Path(args.reading.folder)
+    # Reading files may take minutes or fail; what is known without them is told first.
+    found = described() if entry.embedded else None
+    print(f"{headline(entry)}\n{about(entry, folder)}", flush=True)
+    if found is not None or entry.here(folder):
+        print(f"\n{found or described()}")
 
 
 def convert(argv: Sequence[str]) -> None:

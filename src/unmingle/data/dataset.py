@@ -41,7 +41,8 @@ class FactorDataset:
         value_names: The K names of each factor's values; K does not change when rows are selected.
         continuous: float32 [N] a column.
         ids: int64 [N].
-        origin: The catalogue's name of the set, where it was read by one; for its named splits.
+        origin: The catalogue's name of the set, where it was read by one, and in what was saved of
+            it; for its named splits.
 
     Raises:
         DataError: naming the column, row or value that is wrong.
@@ -380,7 +381,7 @@ class FactorDataset:
         """Write an .npz that `load_data` reads, in one step.
 
         Keys: `images` or `vectors`, `factor_<name>`, `<name>_names`, `continuous_<name>`, `row_ids`
-        and, where known, `files`.
+        and, where known, `files` and `origin`.
 
         Raises:
             DataError: if the file exists and `overwrite` is not set, or it does not end in .npz.

@@ -26,7 +26,7 @@ from unmingle.data.storage import (
 from unmingle.data.tables import H5Table, NpzTable, Table
 from unmingle.errors import ConfigError, DataError
 
-_RESERVED = ("images", "vectors", "row_ids", "files")
+_RESERVED = ("images", "vectors", "row_ids", "files", "origin")
 
 
 def read_file(path: Path, options: ReadOptions, rows: Mapping[str, Any]) -> FactorDataset:
@@ -94,8 +94,9 @@ def read_table(
 
     Args:
         table: `images` or `vectors`, `factor_<name>`, `<name>_names`, `continuous_<name>`,
-            `row_ids`, `files`; other keys are ignored, except that `<factor>_<suffix>` with a whole
-            number for each value of `<factor>` (what it counts as) adds that coarser factor.
+            `row_ids`, `files`, `origin`; other keys are ignored, except that `<factor>_<suffix>`
+            with a whole number for each value of `<factor>` (what it counts as) adds that coarser
+            factor.
         where: File or source, for messages.
         name: The data set's name if the options give none.
     """
@@ -117,7 +118,18 @@ def read_table(
     read = read_columns(table, shape[0], where, options.factors)
     items = read_items(table, kind, where, options, cache)
     pair: dict[str, Any] = {kind: items}
-    return FactorDataset(**pair, **read, name=options.name or name)
+    data = FactorDataset(**pair, **read, name=options.name or name)
+    data.origin = _origin(table) if "origin" in keys else None
+    return data
+
+
+def _origin(table: Table) -> str | None:
+    """The set of the catalogue that was saved, whose named splits then still work."""
+    from unmingle.data.catalogue import CATALOGUE
+
+    shape, dtype = table.header("origin")
+    name = str(table.read("origin")) if shape == () and dtype.kind == "U" else ""
+    return name if name in CATALOGUE else None
 
 
 def read_items(table: Table, kind: str, where: str, options: ReadOptions, cache: Cache) -> Items:
@@ -242,6 +254,8 @@ def write_npz(
     small.update({f"continuous_{name}": column for name, column in data.continuous.items()})
     if data.files is not None:
         small["files"] = data.files
+    if data.origin is not None:
+        small["origin"] = np.array(data.origin)
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
 
     def write(temporary: Path) -> None:

@@ -300,7 +300,7 @@ class Cache:
         temporary = items.with_name(f"{items.name}.tmp-{os.getpid()}")
         try:
             items.parent.mkdir(parents=True, exist_ok=True)
-            _remove_stale(items)
+            remove_stale(items)
             out = _reserve(temporary, shape, dtype)
             filled = fill(out)
             out.flush()
@@ -336,8 +336,8 @@ def _replace(temporary: Path, target: Path) -> None:
     os.replace(temporary, target)
 
 
-def _remove_stale(items: Path) -> None:
-    """Delete what killed processes left; a younger file may belong to one that still works."""
+def remove_stale(items: Path) -> None:
+    """Delete the `<items>.tmp-…` that killed processes left; a younger one may be in the making."""
     for old in items.parent.glob(f"{items.name}.tmp-*"):
         with contextlib.suppress(OSError):
             if time.time() - old.stat().st_mtime > _STALE_SECONDS:

@@ -16,7 +16,7 @@ from unmingle.data.folders import ENDINGS as IMAGE_ENDINGS
 from unmingle.data.folders import level_names, listing_stamp
 from unmingle.data.options import SMALLEST, ReadOptions
 from unmingle.data.pixels import picture
-from unmingle.data.storage import Filled, store, tracker
+from unmingle.data.storage import Cache, Filled, store, tracker
 from unmingle.errors import ConfigError, DataError, require
 
 ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
@@ -64,8 +64,8 @@ def read_videos(root: Path, options: ReadOptions, rows: int | None = None) -> Fa
     cache = options.cache_for(root, lambda: listing_stamp(base, files), rows=rows)
     found = cache.open()
     if found is None:
-        reader = _Reader(base, files, options, rows)
-        found = store(reader.shape, np.uint8, reader.fill, limit=options.limit, cache=cache)
+        reader = VideoFrames(base, files, options)
+        found = reader.decode(_evenly(reader.counts, rows), cache)
     items, notes = found
     videos = np.repeat(np.arange(len(files)), notes["frames"])
     names = [path.with_suffix("").as_posix() for path in files]
@@ -98,12 +98,32 @@ def _find(root: Path) -> list[PurePath]:
     return sorted(found, key=lambda path: path.parts)
 
 
-class _Reader:
-    """Two passes: how many frames there are, then the chosen ones."""
+def _evenly(counts: Sequence[int], rows: int | None) -> list[NDArray[np.int64]]:
+    """Frames of each video: all, or `rows` of them evenly over all videos."""
+    total = sum(counts)
+    taken = total if rows is None else min(rows, total)
+    chosen = np.unique(np.floor((np.arange(taken) + 0.5) * total / taken).astype(np.int64))
+    starts = np.cumsum([0, *counts])
+    return [chosen[(chosen >= start) & (chosen < end)] - start for start, end in pairwise(starts)]
 
-    def __init__(
-        self, base: Path, files: Sequence[PurePath], options: ReadOptions, rows: int | None
-    ) -> None:
+
+class VideoFrames:
+    """The frames of some videos: counted when it is made, decoded as they are chosen.
+
+    Args:
+        base: the folder that `files` are relative to.
+        files: the videos.
+        options: size, fit, channels (3 by default), the memory limit.
+
+    Attributes:
+        counts: how many frames each video has.
+
+    Raises:
+        DataError: naming a video that cannot be read, is too large, or of another size.
+        MissingExtraError: PyAV is not installed.
+    """
+
+    def __init__(self, base: Path, files: Sequence[PurePath], options: ReadOptions) -> None:
         self.av: Any = require("av", "video")
         self.base, self.files, self.options = base, files, options
         self.counts: list[int] = []
@@ -112,16 +132,33 @@ class _Reader:
             height, width, count = self._header(path)
             sizes[path] = (height, width)
             self.counts.append(count)
-        total = sum(self.counts)
-        taken = total if rows is None else min(rows, total)
-        chosen = np.unique(np.floor((np.arange(taken) + 0.5) * total / taken).astype(np.int64))
-        starts = np.cumsum([0, *self.counts])
-        self.chosen = [
-            chosen[(chosen >= start) & (chosen < end)] - start for start, end in pairwise(starts)
-        ]
         self.channels = options.geometry.channels or 3
         height, width = self._one_size(sizes)
-        self.shape = (len(chosen), *options.geometry.output_shape(height, width, self.channels))
+        self.shape = options.geometry.output_shape(height, width, self.channels)
+
+    def decode(
+        self, chosen: Sequence[NDArray[np.int64]], cache: Cache
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Some frames, in memory or, above the limit, in the cache's file.
+
+        Args:
+            chosen: numbers of frames of each video, from 0, ascending.
+            cache: where the file goes.
+
+        Returns:
+            uint8 [N, H, W, C], one video after the other. Notes: `frames`, how many there are of
+            each video, fewer than chosen where a video ends before its header says; `places`, where
+            each row lies in its video, 0 to 1.
+
+        Raises:
+            DataError: a video is damaged.
+        """
+        shape = (sum(map(len, chosen)), *self.shape)
+
+        def fill(out: NDArray[Any]) -> Filled:
+            return self._fill(out, chosen)
+
+        return store(shape, np.uint8, fill, limit=self.options.limit, cache=cache)
 
     def _open(self, path: PurePath) -> Any:
         try:
@@ -164,13 +201,12 @@ class _Reader:
             )
         return height, width
 
-    def fill(self, out: NDArray[Any]) -> Filled:
-        """Decode the chosen frames one after the other."""
+    def _fill(self, out: NDArray[Any], chosen: Sequence[NDArray[np.int64]]) -> Filled:
         row, frames, places = 0, [], []
         with tracker("videos", len(self.files), self.options.progress) as advance:
-            for path, chosen, count in zip(self.files, self.chosen, self.counts, strict=True):
+            for path, wanted, count in zip(self.files, chosen, self.counts, strict=True):
                 before = row
-                for number, pixels in self._frames(path, chosen):
+                for number, pixels in self._frames(path, wanted):
                     out[row] = pixels
                     places.append(number / max(1, count - 1))
                     row += 1

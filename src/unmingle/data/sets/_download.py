@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import http.client
 import lzma
+import os
 import tarfile
 import urllib.request
-import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from unmingle.data.sets._base import Download, NamedSet
-from unmingle.data.storage import check_disk, format_bytes, tracker
+from unmingle.data.storage import check_disk, format_bytes, remove_stale, tracker
 from unmingle.errors import DataError
 
 _PIECE = 2**20
 _TIMEOUT = 60  # seconds without a byte
-_MOST_UNPACKED = 200 * 10**9  # bytes; more is no data set that is known here
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
+_ELSEWHERE = "choose another folder (--folder)"
+_MOST = 200 * 10**9  # bytes; more is no data set that is known here
+_DAMAGED = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 
 
 def fetch(entry: NamedSet, folder: Path, *, progress: bool = False) -> list[Path]:
@@ -43,8 +43,8 @@ def fetch(entry: NamedSet, folder: Path, *, progress: bool = False) -> list[Path
     files = []
     for download in entry.downloads:
         file = fetch_file(download, folder, progress=progress)
-        if download.unpack is not None:
-            unpack(file, download.unpack, folder)
+        if download.unpack:
+            unpack(file, folder)
         files.append(file)
     return files
 
@@ -65,11 +65,10 @@ def fetch_file(download: Download, folder: Path, *, progress: bool = False) -> P
                 "it is damaged or another file: remove it, and it is fetched again"
             )
         return file
-    part = file.with_name(file.name + ".part")
+    part = _beside(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        if download.bytes is not None:
-            check_disk(folder, download.bytes, download.file, "choose another folder (--folder)")
+        remove_stale(file.with_name(f".{file.name}"))
         found = _receive(download, part, progress)
         if found != _wanted(download):
             raise DataError(
@@ -90,21 +89,38 @@ def fetch_file(download: Download, folder: Path, *, progress: bool = False) -> P
 
 
 def _receive(download: Download, part: Path, progress: bool) -> str:
-    """Write what the URL gives to `part`; returns its hash."""
+    """Write what the URL gives to `part`; returns its hash.
+
+    Raises:
+        DataError: it does not fit on the disk, or does not end where the published file does.
+    """
     request = urllib.request.Request(download.url, headers={"User-Agent": "unmingle"})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, part.open("wb") as out:
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
         said = answer.headers.get("Content-Length", "")
         total = download.bytes or (int(said) if said.isdecimal() else 0)
+        check_disk(part.parent, total, download.file, _ELSEWHERE)
         label = f"{download.file} ({format_bytes(total)})" if total else download.file
-        with tracker(label, total, progress) as advance:
+        with part.open("wb") as out, tracker(label, total, progress) as advance:
 
             def kept() -> Iterator[bytes]:
+                left = download.bytes or _MOST
                 for piece in _pieces(answer):
+                    left -= len(piece)
+                    if left < 0:
+                        raise DataError(
+                            f"{download.url}: more came than the published file has; it was thrown "
+                            "away"
+                        )
                     out.write(piece)
                     advance(len(piece))
                     yield piece
 
             return _digest(kept(), download)
+
+
+def _beside(file: Path) -> Path:
+    """Where a file is written until it is whole: hidden, and of this process alone."""
+    return file.with_name(f".{file.name}.tmp-{os.getpid()}")
 
 
 def _pieces(stream: Any) -> Iterator[bytes]:
@@ -131,70 +147,44 @@ def _kind(download: Download) -> str:
 # Archives
 
 
-def unpack(archive: Path, kind: str, folder: Path, most: int = _MOST_UNPACKED) -> None:
-    """Unpack files into `folder`; those that are there already are left alone.
+def unpack(archive: Path, folder: Path, most: int = _MOST) -> None:
+    """Unpack the files of a tar archive into `folder`; those that are there already stay.
 
     Each file is written beside its place and moved there whole.
 
     Args:
-        archive: The archive, or a single gzipped file, which loses its ending.
-        kind: "zip", "tar" (also compressed) or "gz".
+        archive: The archive, also compressed.
         folder: Where its files go.
         most: Bytes; more are not unpacked.
 
     Raises:
         DataError: the archive is damaged, too large, or has names outside the folder or links.
     """
+    left = most
     try:
-        if kind == "gz":
-            with gzip.open(archive, "rb") as stream:
-                target = folder / archive.name.removesuffix(".gz")
-                _place(target, cast(IO[bytes], stream), most, archive)
-        elif kind == "zip":
-            _unpack_zip(archive, folder, most)
-        else:
-            _unpack_tar(archive, folder, most)
+        with tarfile.open(archive, "r|*") as opened:  # as a stream: one pass over a large archive
+            for member in opened:
+                if member.isdir():
+                    continue
+                if not member.isfile():
+                    raise DataError(
+                        f"{archive}: {member.name} is a link or a device, which is not unpacked"
+                    )
+                left -= member.size
+                if left < 0:
+                    raise DataError(
+                        f"{archive}: unpacks to more than {format_bytes(most)}, which is refused"
+                    )
+                target = _inside(folder, member.name, archive)
+                stream = opened.extractfile(member)
+                assert stream is not None
+                if not target.exists():
+                    check_disk(folder, member.size, f"{archive.name} unpacked", _ELSEWHERE)
+                    _place(target, stream)
     except _DAMAGED as error:
         raise DataError(f"{archive}: damaged ({error}); remove it and get it again") from error
     except OSError as error:
         raise DataError(f"{archive}: cannot be unpacked into {folder} ({error})") from error
-
-
-def _unpack_zip(archive: Path, folder: Path, most: int) -> None:
-    with zipfile.ZipFile(archive) as opened:
-        members = [member for member in opened.infolist() if not member.is_dir()]
-        for member in members:
-            if (member.external_attr >> 28) == 0xA:
-                raise DataError(f"{archive}: {member.filename} is a link, which is not unpacked")
-        _check_room(archive, folder, sum(member.file_size for member in members), most)
-        for member in members:
-            target = _inside(folder, member.filename, archive)
-            with opened.open(member) as stream:
-                _place(target, stream, member.file_size, archive)
-
-
-def _unpack_tar(archive: Path, folder: Path, most: int) -> None:
-    total = 0
-    with tarfile.open(archive, "r|*") as opened:  # as a stream: one pass over a large archive
-        for member in opened:
-            if member.isdir():
-                continue
-            if not member.isfile():
-                raise DataError(
-                    f"{archive}: {member.name} is a link or a device, which is not unpacked"
-                )
-            total += member.size
-            _check_room(archive, folder, member.size, most - total + member.size)
-            target = _inside(folder, member.name, archive)
-            stream = opened.extractfile(member)
-            assert stream is not None
-            _place(target, stream, member.size, archive)
-
-
-def _check_room(archive: Path, folder: Path, needed: int, most: int) -> None:
-    if needed > most:
-        raise DataError(f"{archive}: unpacks to more than {format_bytes(most)}, which is refused")
-    check_disk(folder, needed, f"{archive.name} unpacked", "choose another folder (--folder)")
 
 
 def _inside(folder: Path, name: str, archive: Path) -> Path:
@@ -209,18 +199,13 @@ def _inside(folder: Path, name: str, archive: Path) -> Path:
     return folder.joinpath(*path.parts)
 
 
-def _place(target: Path, stream: IO[bytes], most: int, archive: Path) -> None:
-    """Copy a stream of at most `most` bytes to a file, in one step; an existing one stays."""
-    if target.exists():
-        return
+def _place(target: Path, stream: IO[bytes]) -> None:
+    """Copy a stream to a file in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    part = _beside(target)
     try:
         with part.open("wb") as out:
             for piece in _pieces(stream):
-                most -= len(piece)
-                if most < 0:
-                    raise DataError(f"{archive}: unpacks to more than is allowed or than it says")
                 out.write(piece)
         part.replace(target)
     finally:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import Download, NamedSet, held_out, missing, read_image_blocks
+from unmingle.data.sets._base import Download, NamedSet, held_out, missing
+from unmingle.data.sets._items import read_image_blocks
 from unmingle.data.storage import row_blocks
 from unmingle.errors import DataError
 

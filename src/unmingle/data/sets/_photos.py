@@ -14,7 +14,8 @@ from unmingle.data.catalogue import pick_rows
 from unmingle.data.columns import factor_column
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import NamedSet, missing, read_picture_files
+from unmingle.data.sets._base import NamedSet, missing
+from unmingle.data.sets._items import read_picture_files
 from unmingle.errors import DataError
 
 Split = Callable[[FactorDataset], tuple[FactorDataset, FactorDataset]]
@@ -35,19 +36,6 @@ def matched(
             raise DataError(f"{where / file}: its name does not say what it shows, as {example}")
         found.append(match)
     return found
-
-
-def read_lines(file: Path) -> list[str]:
-    """The lines of a list of the set that are not empty.
-
-    Raises:
-        DataError: it cannot be read as text.
-    """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as text ({error})") from error
-    return [line for line in text.splitlines() if line.strip()]
 
 
 def read_listed(

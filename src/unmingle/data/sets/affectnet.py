@@ -110,20 +110,28 @@ def _from_lists(folder: Path) -> list[Row]:
 def _lines(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Where each line is, and what it says by column."""
     columns: tuple[str, ...] = _COLUMNS
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        for number, words in enumerate(csv.reader(lines), 1):
-            if number == 1 and words[:1] == [_HEADER]:
-                columns = tuple(words)
-                lacking = next((name for name in _COLUMNS[6:] if name not in columns), None)
-                if lacking is not None:
-                    raise DataError(f"{file}: there is no column {lacking!r}")
-            elif words:
-                if len(words) != len(columns):
-                    raise DataError(
-                        f"{file}: line {number} has {len(words)} values, expected {len(columns)}: "
-                        f"{', '.join(columns)}"
-                    )
-                yield f"{file}: line {number}", dict(zip(columns, words, strict=True))
+    for number, words in enumerate(_table(file), 1):
+        if number == 1 and words[:1] == [_HEADER]:
+            columns = tuple(words)
+            lacking = next((name for name in _COLUMNS[6:] if name not in columns), None)
+            if lacking is not None:
+                raise DataError(f"{file}: there is no column {lacking!r}")
+        elif words:
+            if len(words) != len(columns):
+                raise DataError(
+                    f"{file}: line {number} has {len(words)} values, expected {len(columns)}: "
+                    f"{', '.join(columns)}"
+                )
+            yield f"{file}: line {number}", dict(zip(columns, words, strict=True))
+
+
+def _table(file: Path) -> Iterator[list[str]]:
+    """The words of each line; with the landmarks the whole is half a gigabyte."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            yield from csv.reader(lines)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: cannot be read as text ({error})") from error
 
 
 def _from_arrays(folder: Path, options: ReadOptions) -> list[Row]:

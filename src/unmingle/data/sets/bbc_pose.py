@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, missing, need
+from unmingle.data.sets._files import read_mat
 from unmingle.data.sets._photos import by_part, read_listed
 from unmingle.errors import DataError
 
@@ -85,14 +86,7 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
 
 
 def _entries(file: Path) -> NDArray[Any]:
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(file, variable_names=["bbcpose"])
-    # The reader of .mat files raises errors of many kinds on damaged ones.
-    except Exception as error:
-        raise DataError(f"{file}: not a whole .mat file of version 5 ({error})") from error
-    entries = np.asarray(content.get("bbcpose", [])).reshape(-1)
+    entries = read_mat(file, "bbcpose")[0].reshape(-1)
     lacking = {"type", "train_frames", "train_joints", "test_frames", "test_joints"}
     lacking -= set(entries.dtype.names or ())
     if lacking:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,10 @@ from numpy.typing import NDArray
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import (
-    Download,
-    NamedSet,
-    Protocol,
-    by_drawn_values,
-    need,
-    read_image_blocks,
-)
+from unmingle.data.sets._base import Download, NamedSet, Protocol, by_drawn_values, need
+from unmingle.data.sets._files import read_lines, read_mat
+from unmingle.data.sets._items import read_image_blocks
+from unmingle.data.sets._papers import CONTENT_STYLE, LORD
 from unmingle.errors import DataError
 
 ELEVATIONS, AZIMUTHS = 4, 24
@@ -31,10 +25,9 @@ ARCHIVE = Download(
     "http://www.scottreed.info/files/nips2015-analogy-data.tar.gz",
     "nips2015-analogy-data.tar.gz",
     md5="4e866a7919c1beedf53964e6f7a23686",
-    unpack="tar",
+    unpack=True,
 )
 PAPER = "S. Reed, Y. Zhang, Y. Zhang, H. Lee, Deep Visual Analogy-Making, NIPS 2015"
-_LORD = "A. Gabbay, Y. Hoshen, Demystifying Inter-Class Disentanglement, ICLR 2020, appendix A.2"
 
 
 def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0) -> FactorDataset:
@@ -47,7 +40,7 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
         DataError: a file is missing, damaged or of another layout.
     """
     listing = need(SET, folder, "cars/list.txt", "data/cars/list.txt", "list.txt")
-    names = [name.strip() for name in listing.read_text().splitlines() if name.strip()]
+    names = [line.strip() for line in read_lines(listing)]
     if not names:
         raise DataError(f"{listing}: it is empty; it must list the cars, a file name a line")
     chosen = pick_rows(rows, _VIEWS * len(names), seed)
@@ -81,19 +74,10 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
 
 def _views(file: Path) -> NDArray[np.uint8]:
     """All views of a car, uint8 [96, 128, 128, 3]: elevation, azimuth, the last fastest."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        found = loadmat(file, variable_names=["im"]).get("im")
-    except (OSError, ValueError, NotImplementedError, TypeError, MatReadError) as error:
-        raise DataError(f"{file}: not a whole MATLAB file ({error})") from error
-    except (EOFError, KeyError, IndexError, struct.error, zlib.error) as error:
-        raise DataError(f"{file}: not a whole MATLAB file ({error!r})") from error
+    (found,) = read_mat(file, "im")
     expected = (*_SHAPE, AZIMUTHS, ELEVATIONS)
-    if found is None or found.dtype != np.uint8 or found.shape != expected:
-        held = "nothing of that name" if found is None else f"{found.dtype} {found.shape}"
-        raise DataError(f"{file}: im is {held}, expected uint8 {expected}")
+    if found.dtype != np.uint8 or found.shape != expected:
+        raise DataError(f"{file}: im is {found.dtype} {found.shape}, expected uint8 {expected}")
     views: NDArray[np.uint8] = found.transpose(4, 3, 0, 1, 2).reshape(_VIEWS, *_SHAPE)
     return views
 
@@ -121,7 +105,14 @@ SET = NamedSet(
     downloads=(ARCHIVE,),
     splits={
         "lord": Protocol(
-            "163 models to train, 20 to test", _LORD, by_drawn_values("object", 20, "lord")
-        )
+            "163 models to train, 20 to test; class object",
+            LORD,
+            by_drawn_values("object", 20, "lord"),
+        ),
+        "content-style": Protocol(
+            "163 models to train, 20 to test: those of lord",
+            CONTENT_STYLE,
+            by_drawn_values("object", 20, "content-style"),
+        ),
     },
 )

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, by_drawn_values, need
-from unmingle.data.sets._photos import by_part, read_lines, read_listed
+from unmingle.data.sets._files import read_lines
+from unmingle.data.sets._papers import CONTENT_STYLE, LORD
+from unmingle.data.sets._photos import by_part, read_listed
 from unmingle.errors import DataError
 
 _PARTS = ("train", "validation", "test")
 _PAPER = "Z. Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015"
-_LORD = "A. Gabbay, Y. Hoshen, Demystifying Inter-Class Disentanglement, ICLR 2020, A.2"
 _IDENTITIES = 10_177
 ATTRIBUTES = (
     "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs",
@@ -179,9 +180,15 @@ SET = NamedSet(
             by_part("test"),
         ),
         "lord": Protocol(
-            "1,000 of the 10,177 identities held out, drawn once for all (the paper names none)",
-            _LORD,
+            "1,000 of the 10,177 identities held out, drawn once for all (the paper names none); "
+            "class identity",
+            LORD,
             by_drawn_values("identity", 1000, "lord"),
+        ),
+        "content-style": Protocol(
+            "1,000 of the 10,177 identities held out: those of lord",
+            CONTENT_STYLE,
+            by_drawn_values("identity", 1000, "content-style"),
         ),
     },
 )

@@ -12,13 +12,9 @@ import numpy as np
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import (
-    NamedSet,
-    Protocol,
-    by_drawn_values,
-    missing,
-    read_picture_files,
-)
+from unmingle.data.sets._base import NamedSet, Protocol, by_drawn_values, missing
+from unmingle.data.sets._items import read_picture_files
+from unmingle.data.sets._papers import CONTENT_STYLE
 from unmingle.errors import DataError
 
 AZIMUTHS = tuple(step * 360 // 31 for step in range(31))
@@ -28,10 +24,6 @@ _NAME = re.compile(r"image_\d{3}_p(\d{3})_t(\d{3})_r\d{3}\.png")
 _PAPER = (
     "M. Aubry et al., Seeing 3D Chairs: Exemplar Part-based 2D-3D Alignment using a Large Dataset "
     "of CAD Models, CVPR 2014"
-)
-_CONTENT_STYLE = (
-    "X. Ren et al., Rethinking Content and Style: Exploring Bias for Unsupervised Disentanglement, "
-    "ICCVW 2021, appendix B"
 )
 
 
@@ -123,7 +115,7 @@ SET = NamedSet(
     splits={
         "content-style": Protocol(
             "1,293 models to train, 100 to test",
-            _CONTENT_STYLE,
+            CONTENT_STYLE,
             by_drawn_values("model", 100, "content-style"),
         )
     },

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import Download, NamedSet, Protocol, need, read_image_blocks
+from unmingle.data.sets._base import Download, NamedSet, Protocol, need
+from unmingle.data.sets._items import read_image_blocks
 from unmingle.data.sets._photos import by_part
 from unmingle.errors import DataError
 
@@ -114,7 +115,7 @@ SET = NamedSet(
             file="cifar-10-binary.tar.gz",
             sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
             bytes=170_052_171,
-            unpack="tar",
+            unpack=True,
         ),
     ),
     splits={

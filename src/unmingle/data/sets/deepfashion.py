@@ -13,7 +13,8 @@ from typing import Any
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, need
-from unmingle.data.sets._photos import by_part, read_lines, read_listed, some_pictures
+from unmingle.data.sets._files import read_lines
+from unmingle.data.sets._photos import by_part, read_listed, some_pictures
 from unmingle.errors import DataError
 
 POSES = ("front", "side", "back", "full", "flat", "additional")

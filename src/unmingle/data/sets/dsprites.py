@@ -13,7 +13,8 @@ from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets import _sprites2d
-from unmingle.data.sets._base import Download, NamedSet, need, read_image_blocks
+from unmingle.data.sets._base import Download, NamedSet, need
+from unmingle.data.sets._items import read_image_blocks
 from unmingle.data.tables import NpzTable
 from unmingle.errors import DataError
 

@@ -16,7 +16,8 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.folders import find_images
 from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads, read_header
-from unmingle.data.sets._base import Download, NamedSet, Protocol, need, read_picture_files
+from unmingle.data.sets._base import Download, NamedSet, Protocol, need
+from unmingle.data.sets._items import read_picture_files
 from unmingle.data.sets._photos import by_part, matched
 from unmingle.errors import DataError
 
@@ -123,7 +124,7 @@ SET = NamedSet(
             url="http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/edges2shoes.tar.gz",
             file="edges2shoes.tar.gz",
             md5="71da478b54fedde126e234a2a050bc15",
-            unpack="tar",
+            unpack=True,
         ),
     ),
     splits={

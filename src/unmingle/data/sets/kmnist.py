@@ -56,6 +56,6 @@ SET = NamedSet(
     layout=_idx.LAYOUT,
     read=read,
     traps=("One character has several forms that look nothing alike, all under one value.",),
-    downloads=_idx.downloads("http://codh.rois.ac.jp/kmnist/dataset/kmnist/", _HASHES),
+    downloads=_idx.downloads("https://codh.rois.ac.jp/kmnist/dataset/kmnist/", _HASHES),
     splits={"official": Protocol("60,000 to train, 10,000 to test", _PAPER, _idx.official)},
 )

@@ -22,9 +22,10 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.folders import find_images, listing_stamp
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, by_values, missing
-from unmingle.data.sets._photos import random_rows, read_lines, read_listed
-from unmingle.data.storage import store
-from unmingle.data.videos import _Reader as VideoReader
+from unmingle.data.sets._files import read_lines
+from unmingle.data.sets._papers import LORD
+from unmingle.data.sets._photos import random_rows, read_listed
+from unmingle.data.videos import VideoFrames
 from unmingle.errors import DataError
 
 ACTIONS = ("boxing", "handclapping", "handwaving", "jogging", "running", "walking")
@@ -47,7 +48,7 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
             folder of frames for each video. With 00sequences.txt beside them only frames of the
             videos in which somebody acts are taken; pictures are all taken.
         options: size, fit, channels, memory limit.
-        rows, seed: as `pick_rows`, of these frames in the order of the videos' paths.
+        rows, seed: as `pick_rows`, of these frames in the order of the videos' paths; the ids.
 
     Returns:
         Factors `person` (25), `action` (6), `scenario` (4: outdoors, with varying scale, in other
@@ -68,27 +69,28 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
     if not videos:
         return _from_pictures(folder, options, rows, seed)
     keys = [_parsed(folder / path, path.stem)[1] for path in videos]
-    reader = VideoReader(folder, videos, options, None)
+    reader = VideoFrames(folder, videos, options)
     wanted = _acting(folder, keys, reader.counts)
     owner = np.repeat(np.arange(len(videos)), [len(frames) for frames in wanted])
-    chosen = np.sort(pick_rows(rows, len(owner), seed))
-    number = np.concatenate(wanted)[chosen]
-    reader.chosen = [number[owner[chosen] == video] for video in range(len(videos))]
-    reader.shape = (len(chosen), *reader.shape[1:])
-    digest = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
+    chosen = pick_rows(rows, len(owner), seed)
+    order = np.argsort(chosen)
+    video, number = owner[chosen[order]], np.concatenate(wanted)[chosen[order]]
+    frames = [number[video == at] for at in range(len(videos))]
+    digest = hashlib.sha256(np.stack([video, number]).astype("<i8").tobytes()).hexdigest()
     cache = options.cache_for(folder, lambda: listing_stamp(folder, videos), frames=digest)
-    found = cache.open()
-    if found is None:
-        found = store(reader.shape, np.uint8, reader.fill, limit=options.limit, cache=cache)
-    items, notes = found
-    of_row = np.repeat(np.arange(len(videos)), notes["frames"])
-    named = _columns([keys[video] for video in of_row], sorted(set(keys)))
-    return FactorDataset(
+    items, notes = cache.open() or reader.decode(frames, cache)
+    # A video that ends before its header says lacks the last of its frames.
+    found = np.arange(len(video)) - np.searchsorted(video, video) < np.array(notes["frames"])[video]
+    decoded = order[found]
+    data = FactorDataset(
         images=items,
-        **named,
+        **_columns([keys[at] for at in owner[chosen[decoded]]], sorted(set(keys))),
         continuous={"frame": np.asarray(notes["places"], np.float32)},
+        ids=chosen[decoded],
         name="kth",
     )
+    ascending = bool((np.diff(decoded) > 0).all())
+    return data if ascending else data.select(np.argsort(decoded))
 
 
 def _parsed(path: Path, name: str) -> re.Match[str]:
@@ -200,8 +202,8 @@ SET = NamedSet(
             by_values("person", [number - 1 for number in _TEST_PERSONS], "the test persons"),
         ),
         "lord": Protocol(
-            "all persons to train, a tenth of the frames held out at random",
-            "A. Gabbay, Y. Hoshen, Demystifying Inter-Class Disentanglement, ICLR 2020, A.2",
+            "all persons to train, a tenth of the frames held out at random; class person",
+            LORD,
             random_rows(0.1),
         ),
     },

@@ -18,11 +18,12 @@ from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads
 from unmingle.data.sets._base import NamedSet, Protocol, missing
 from unmingle.data.sets._bvh import Skeleton, positions, read_bvh, read_skeleton
+from unmingle.data.sets._papers import DISUNKNOWN
 from unmingle.data.sets._people import of_files, read_frames, refuse_geometry
 from unmingle.errors import DataError, nearest
 
 _CHARACTERS, _HELD_OUT = 36, 4
-_DISUNKNOWN = "S. Xiang et al., DisUnknown, ICCV 2021, supplement 6.4"
+_PAPER = f"{DISUNKNOWN} 6.4"
 
 
 def read(
@@ -150,7 +151,7 @@ SET = NamedSet(
     shape="Jx3 joints",
     factors={"character": None, "motion": None, "frame": 0},
     licence="Adobe's terms of use for Mixamo; files may not be passed on",
-    paper=f"mixamo.com; as used by {_DISUNKNOWN}",
+    paper=f"mixamo.com; as used by {_PAPER}",
     url="https://www.mixamo.com",
     layout="ybot/Walking.bvh\nybot/Capoeira.bvh\nmousey/Walking.bvh\n… character/motion.bvh",
     read=read,
@@ -166,7 +167,7 @@ SET = NamedSet(
         "disunknown": Protocol(
             "a ninth of the characters (4 of 36) and a tenth of the motions held out; what mixes "
             "held-out and other ones is left out (the paper names neither)",
-            _DISUNKNOWN,
+            _PAPER,
             _disunknown,
         )
     },

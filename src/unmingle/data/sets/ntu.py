@@ -21,8 +21,8 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads
 from unmingle.data.sets._base import NamedSet, Protocol, by_values, held_out, missing
+from unmingle.data.sets._files import read_lines
 from unmingle.data.sets._people import locate, places, refuse_geometry
-from unmingle.data.sets._photos import read_lines
 from unmingle.data.storage import check_memory, tracker
 from unmingle.errors import ConfigError, DataError
 

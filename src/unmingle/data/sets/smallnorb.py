@@ -14,17 +14,11 @@ from numpy.typing import NDArray
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import (
-    Download,
-    NamedSet,
-    Protocol,
-    by_values,
-    held_out,
-    missing,
-    read_image_blocks,
-)
+from unmingle.data.sets._base import Download, NamedSet, Protocol, by_values, held_out, missing
+from unmingle.data.sets._items import read_image_blocks
+from unmingle.data.sets._papers import LORD
 from unmingle.data.splits import hold_rows
-from unmingle.data.storage import Items, row_blocks
+from unmingle.data.storage import Items, check_memory, row_blocks
 from unmingle.errors import ConfigError, DataError, nearest
 
 TRAIN = "smallnorb-5x46789x9x18x6x2x96x96-training"
@@ -35,7 +29,6 @@ _PAPER = (
     "Y. LeCun, F. J. Huang, L. Bottou, Learning Methods for Generic Object Recognition with "
     "Invariance to Pose and Lighting, CVPR 2004"
 )
-_LORD = "A. Gabbay, Y. Hoshen, Demystifying Inter-Class Disentanglement, ICLR 2020, appendix A.2"
 _HASHES = {
     f"{TRAIN}-dat": (
         "5ffd6272a07d32695ee1082a26a41a93a37aab8c28da047f8c34ed348d214873",
@@ -104,6 +97,7 @@ def read(
     names = [file.name for file in files]
     images: Items = read_image_blocks(folder, names, (_SIDE, _SIDE), blocks, pictures, options)
     if cameras == "channels":
+        check_memory(images.nbytes, f"{len(pair):,} pairs (fewer: rows=)")
         whole = np.asarray(images)
         images = np.ascontiguousarray(whole.reshape(-1, 2, *whole.shape[1:3]).transpose(0, 2, 3, 1))
     columns = {name: labels[pair, at] for at, name in enumerate(_NAMES) if name != "camera"}
@@ -227,6 +221,8 @@ SET = NamedSet(
         "cameras=first, second or channels takes one of them, or a pair as one image.",
         "An image of two channels counts as grey and alpha where it is shown or resized later.",
         "The files have azimuths as 0, 2, … 34; here they are 0 to 17.",
+        "smallnorb-poses draws images, not pairs: cameras=first or second keeps the other camera's "
+        "picture of the same pose out of training.",
         "The instance counts within its category: a toy is category,instance.",
     ),
     downloads=tuple(
@@ -235,12 +231,16 @@ SET = NamedSet(
     ),
     splits={
         "smallnorb": Protocol(
-            "the 25 toys of the training file to train, the other 25 to test (official)",
-            _LORD,
+            "the 25 toys of the training file to train, the other 25 to test (official); class "
+            "category,instance,elevation,lighting, content azimuth",
+            LORD,
             by_values("instance", (0, 1, 2, 3, 5), "the split smallnorb"),
         ),
         "smallnorb-poses": Protocol(
-            "all toys to train, a tenth of the images, drawn once for all, to test", _LORD, _poses
+            "all toys to train, a tenth of the images, drawn once for all, to test; class "
+            "category,instance,lighting, content azimuth and elevation",
+            LORD,
+            _poses,
         ),
     },
 )

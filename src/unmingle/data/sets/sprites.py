@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import NamedSet, Protocol, held_out, missing, need, read_image_blocks
+from unmingle.data.sets._base import NamedSet, Protocol, held_out, missing, need
+from unmingle.data.sets._files import read_mat
+from unmingle.data.sets._items import read_image_blocks
+from unmingle.data.sets._papers import ROBUST
 from unmingle.data.sets.cars3d import ARCHIVE, PAPER
 from unmingle.errors import DataError, require
 
@@ -21,10 +25,6 @@ VIEWS = 4
 ATTRIBUTES = ("body", "sex", "hair", "armor", "arm", "greaves", "weapon")
 PARTS = {"train": "trainidx", "validation": "validx", "test": "testidx"}
 _SIDE = 60
-_ESSER = (
-    "P. Esser, J. Haux, B. Ommer, Unsupervised Robust Disentangling of Latent Characteristics for "
-    "Image Synthesis, ICCV 2019"
-)
 
 
 def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0) -> FactorDataset:
@@ -95,17 +95,10 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
 
 def _parts(file: Path, count: int) -> NDArray[np.int64]:
     """The part of each character; the file counts them from 1."""
-    from scipy.io import loadmat
-
-    try:
-        found = loadmat(file, variable_names=list(PARTS.values()))
-    except Exception as error:  # scipy raises errors of many kinds on damaged files
-        raise DataError(f"{file}: not a whole MATLAB file ({error})") from error
     parts = np.full(count, -1)
-    for code, key in enumerate(PARTS.values()):
-        if key not in found:
-            raise DataError(f"{file}: there is no {key} inside")
-        numbers = found[key].reshape(-1).astype(np.int64)
+    found = read_mat(file, *PARTS.values())
+    for code, (key, values) in enumerate(zip(PARTS.values(), found, strict=True)):
+        numbers = values.reshape(-1).astype(np.int64)
         if len(numbers) and not (numbers.min() >= 1 and numbers.max() <= count):
             raise DataError(
                 f"{file}: {key} names characters {numbers.min()} to {numbers.max()}, and there are "
@@ -129,17 +122,19 @@ def _poses(lengths: list[int]) -> NDArray[np.int64]:
     )
 
 
-def _open(file: Path) -> Any:
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     h5py = require("h5py", "h5")
     try:
-        return h5py.File(file, "r")
-    except OSError as error:
+        with h5py.File(file, "r") as opened:
+            yield opened
+    except (OSError, TypeError) as error:
         raise DataError(f"{file}: not a whole MATLAB 7.3 (HDF5) file ({error})") from error
 
 
 def _attributes(file: Path) -> NDArray[np.int64]:
     """The seven numbers of a character."""
-    with _open(file) as opened:
+    with _opened(file) as opened:
         values = np.asarray(opened["labels"]).reshape(-1) if "labels" in opened else np.empty(0)
     if values.shape != (len(ATTRIBUTES),) or (values < 0).any() or (values % 1).any():
         raise DataError(f"{file}: labels is {values}, expected 7 whole numbers from 0")
@@ -148,7 +143,7 @@ def _attributes(file: Path) -> NDArray[np.int64]:
 
 def _animations(file: Path) -> list[NDArray[Any]]:
     """The 20 animations, each [frames, 10800]; the 21st, a fall seen from one side, is left out."""
-    with _open(file) as opened:
+    with _opened(file) as opened:
         cells = opened.get("sprites")
         if cells is None or cells.size != len(ACTIONS) * VIEWS + 1:
             raise DataError(f"{file}: sprites is no cell array of 21 animations")
@@ -222,7 +217,7 @@ SET = NamedSet(
             "characters of trainidx to train, of testidx to test", PAPER, _official
         ),
         "robust-disentangling": Protocol(
-            "even characters: those of trainidx to train, all others to test", _ESSER, _esser
+            "even characters: those of trainidx to train, all others to test", ROBUST, _esser
         ),
     },
 )

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from unmingle.data.catalogue import pick_rows
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
-from unmingle.data.sets._base import Download, NamedSet, Protocol, need, read_image_blocks
+from unmingle.data.sets._base import Download, NamedSet, Protocol, need
+from unmingle.data.sets._files import read_mat
+from unmingle.data.sets._items import read_image_blocks
 from unmingle.data.sets._photos import by_part
 from unmingle.errors import DataError
 
@@ -45,7 +47,11 @@ def read(
         DataError: a file is missing, damaged or not of that format; wrong `rows`.
     """
     parts = _PARTS if extra else _PARTS[:2]
-    files = [need(SET, folder, f"{part}_32x32.mat") for part in parts]
+    files = [need(SET, folder, f"{part}_32x32.mat") for part in _PARTS[:2]]
+    if extra:
+        files.append(folder / "extra_32x32.mat")
+        if not files[-1].is_file():
+            raise DataError(f"svhn: there is no {files[-1]}; it is to be had at {_URL}")
     labels = [_labels(file) for file in files]
     digit = np.concatenate(labels)
     part = np.repeat(np.arange(len(parts)), [len(values) for values in labels])
@@ -66,22 +72,9 @@ def read(
     )
 
 
-def _load(file: Path, key: str) -> NDArray[Any]:
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(file, variable_names=[key])
-    # The reader of .mat files raises errors of many kinds on damaged ones.
-    except Exception as error:
-        raise DataError(f"{file}: not a whole .mat file of version 5 ({error})") from error
-    if key not in content:
-        raise DataError(f"{file}: there is no {key!r} inside; SVHN's cropped digits have X and y")
-    return np.asarray(content[key])
-
-
 def _labels(file: Path) -> NDArray[np.int64]:
     """Digits int64 [N], 0 to 9."""
-    values = _load(file, "y")
+    (values,) = read_mat(file, "y")
     if values.dtype.kind not in "fiu" or values.size != max(values.shape, default=0):
         raise DataError(f"{file}: y is {values.dtype} of shape {values.shape}, expected [N, 1]")
     labels = values.reshape(-1).astype(np.int64)
@@ -93,7 +86,7 @@ def _labels(file: Path) -> NDArray[np.int64]:
 
 def _images(file: Path, count: int) -> NDArray[np.uint8]:
     """uint8 [N, 32, 32, 3]."""
-    pixels = _load(file, "X")
+    (pixels,) = read_mat(file, "X")
     if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, count):
         raise DataError(
             f"{file}: X is {pixels.dtype} of shape {pixels.shape}, expected uint8 "
