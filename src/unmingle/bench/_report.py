@@ -37,24 +37,24 @@ def collect(table: Table, place: Place) -> dict[str, Any]:
     lines = []
     runs: dict[str, Any] = {}
     for plan in table.runs():
-        scored = dict(_scored(table, plan, place))
+        scored = list(_scored(table, plan, place))
         if not scored:
             continue
-        values = [record["measures"][table.score] for record in scored.values()]
+        values = [record["measures"][table.score] for _, record in scored]
         lines.append({
             "row": plan.row.key,
             "label": plan.row.label,
             "scale": plan.setting.scale,
             "data": plan.setting.name,
             "budget": plan.budget,
-            "seeds": [run.seed for run in scored],
+            "seeds": [run.seed for run, _ in scored],
             "measures": {
                 measure: _spread([found[measure] for found in values])
                 for measure in table.measures
                 if all(measure in found for found in values)
             },
         })  # fmt: skip
-        for run, record in scored.items():
+        for run, record in scored:
             runs[run.name] = {k: v for k, v in record.items() if k != "details"}
     figures = table.published
     published = {label: figures.by_data(label) for label in figures.rows}
