@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from unmingle.bench._place import Place, planned
 from unmingle.bench._plan import setting_words
 from unmingle.bench._report import collect
 from unmingle.bench._runner import chosen, total, with_budget
-from unmingle.bench._scores import SCORES, last_estimates
+from unmingle.bench._scores import SCORES, find_spaces, last_estimates
 from unmingle.cli import main
 from unmingle.commands.train import parsed
-from unmingle.data import shapes3d
+from unmingle.data import FactorDataset, shapes3d
 from unmingle.data.catalogue import named_set
 from unmingle.methods import METHODS, Method
 
@@ -390,3 +390,97 @@ def test_estimates_are_those_of_the_last_tenth(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert last_estimates(file) == dict.fromkeys(names, 97.5)
+
+
+# ---------------------------------------------------------------------- measures
+
+
+class Squares:
+    """Stands in for a network of ST-LPIPS."""
+
+    def distances(self, truth: np.ndarray, others: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [np.square(truth / 255 - other / 255.0).mean((1, 2, 3)) for other in others]
+
+
+NETS = {
+    "generator_widths": (4, 4, 4, 4, 4),
+    "encoder_widths": (4, 4, 4, 4, 4),
+    "batch": 8,
+    "content_dim": 4,
+    "class_dim": 4,
+}
+KNOWN = replace(PLAIN, identity="a", rest="b", columns=())
+UNKNOWN = {"labelled": ("a",), "unknown_dim": 4, "widths": (4, 8), "features": 8, "batch": 8}
+CASES = {
+    "swaps": Row("r", "R", "lord", {**NETS, "class_factor": "{identity}", "perceptual": "none"}),
+    "rebuilt": Row("r", "R", "disunknown", UNKNOWN),
+    "gap": Row("r", "R", "disunknown", UNKNOWN),
+    "estimates": Row("r", "R", "robust",
+                     {"class_factor": "{identity}", "perceptual": "none", "batch": 4}),
+    "identity": Row("r", "R", "robust",
+                    {"class_factor": "{identity}", "perceptual": "none", "batch": 4}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("score", CASES)
+def test_every_measure_gives_what_its_tables_show(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, score: str
+) -> None:
+    # Networks that judge are tested elsewhere: these are not trained, and see squares of errors.
+    monkeypatch.setattr("unmingle.evaluation.reidentification._train", lambda *_: None)
+    monkeypatch.setattr("unmingle.evaluation.st_lpips.st_lpips", lambda *_: Squares())
+    monkeypatch.setattr("unmingle.evaluation.mlp._PATIENCE", 1)
+    shown = {m: m for table in TABLES.values() if table.score == score for m in table.measures}
+    case = replace(TINY, score=score, measures=shown, rows=(CASES[score],), settings=(KNOWN,))
+    monkeypatch.setitem(TABLES, "tiny", case)
+    assert bench(folder, "--seeds", "1") == 0
+    (line,) = json.loads((folder / "out" / "tiny.json").read_text())["lines"]
+    assert set(line["measures"]) == set(shown)
+    assert all(np.isfinite(value["mean"]) for value in line["measures"].values())
+
+
+def pictures() -> FactorDataset:
+    """Every (a, b) eight times: a bar at row a, a bar at column b, and the number in a corner."""
+    a, b = (part.ravel() for part in np.indices((8, 6, 4))[1:])
+    images = np.zeros((len(a), 16, 16, 1), np.uint8)
+    for n in range(len(a)):
+        images[n, 2 * a[n] + 2] = images[n, :, 3 * b[n] + 3] = 255
+        images[n, 0, 0] = 4 * a[n] + b[n]
+    return FactorDataset(images=images, factors={"a": a, "b": b}, name="bars")
+
+
+class Told:
+    """Holds the bar's row of `pictures` in one code and its column in the other."""
+
+    code_spaces = ("first", "second")
+
+    def __init__(self, data: FactorDataset, of: str) -> None:
+        self.data, self.of = data, of  # the factor that `first` holds
+
+    def encode(self, items: np.ndarray) -> dict[str, np.ndarray]:
+        number = np.asarray(items)[:, 0, 0, 0].astype(int)
+        codes = {"a": number // 4, "b": number % 4}
+        names = (self.of, "b" if self.of == "a" else "a")
+        return {
+            space: codes[name][:, None].astype(np.float32)
+            for space, name in zip(self.code_spaces, names, strict=True)
+        }
+
+    def decode(self, codes: dict[str, np.ndarray]) -> np.ndarray:
+        a, b = (codes[s][:, 0].astype(int) for s in self.code_spaces)
+        if self.of == "b":
+            a, b = b, a
+        return self.data.items[:24][4 * a + b]
+
+
+@pytest.mark.parametrize(("of", "look"), [("a", "first"), ("b", "second")])
+def test_what_a_code_carries_is_found(of: str, look: str) -> None:
+    data = pictures()
+    roles, found, assumed = find_spaces(Told(data, of), data, "a", "b")
+    layout = "second" if look == "first" else "first"
+    assert list(roles.items()) == [(look, "a"), (layout, "b")]
+    assert not assumed and [one.space for one in found] == [look, layout]
+    assert list(find_spaces(Told(data, of), data, "a", "")[0].items()) == [
+        (look, "a"),
+        (layout, ""),
+    ]

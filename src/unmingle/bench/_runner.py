@@ -138,7 +138,7 @@ def measure(table: Table, run: Run, place: Place) -> None:
     from unmingle.evaluation.record import versions
     from unmingle.training.hardware import choose_device
 
-    from ._machine import accelerator, processor
+    from ._machine import accelerator, machine
     from ._scores import SCORES, Trained
 
     device, source = choose_device(place.device), place.source(run.setting)
@@ -155,7 +155,7 @@ def measure(table: Table, run: Run, place: Place) -> None:
         "budget": run.budget,
         "training": model.run_info["training"],
         "versions": versions(),
-        "machine": f"{processor()}, {accelerator(device)}",
+        "machine": f"{machine()}, {accelerator(device)}",
         "measures": {**found.get("measures", {}), table.score: numbers},
         "details": {**found.get("details", {}), table.score: details},
     }
