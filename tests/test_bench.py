@@ -25,6 +25,7 @@ from unmingle.cli import main
 from unmingle.commands.train import parsed
 from unmingle.data import FactorDataset, shapes3d
 from unmingle.data.catalogue import named_set
+from unmingle.evaluation import mlp
 from unmingle.methods import METHODS, Method
 
 RUNS = {(table.name, run.name): run for table in TABLES.values() for run in table.runs()}
@@ -49,7 +50,7 @@ def test_settings_are_accepted(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "run", {(r.setting.name, r.row.split): r for r in RUNS.values()}.values(), ids=planned
+    "run", {run.setting.name: run for run in RUNS.values()}.values(), ids=planned
 )
 def test_commands_are_understood(run: Run, tmp_path: Path) -> None:
     # Settings are looked at above; here one run of each data set with all its other flags.
@@ -247,7 +248,12 @@ def test_a_run_that_is_trained_is_only_scored(
     with monkeypatch.context() as patch:
         patch.setitem(SCORES, "linear", broken)
         assert bench(folder, "--seeds", "1", "--only", "one") == 2
-    capsys.readouterr()
+    data = folder / "sets" / "tiny.npz"
+    data.rename(folder / "kept.npz")
+    grid(6, 4, 4).save(data)
+    assert bench(folder, "--seeds", "1", "--only", "one") == 2
+    assert "tiny.npz is not what" in capsys.readouterr().err
+    (folder / "kept.npz").replace(data)
     assert bench(folder, "--seeds", "1", "--only", "one") == 0
     assert "unmingle train" not in capsys.readouterr().err
 
@@ -430,6 +436,7 @@ def test_every_measure_gives_what_its_tables_show(
     monkeypatch.setattr("unmingle.evaluation.reidentification._train", lambda *_: None)
     monkeypatch.setattr("unmingle.evaluation.st_lpips.st_lpips", lambda *_: Squares())
     monkeypatch.setattr("unmingle.evaluation.mlp._PATIENCE", 1)
+    monkeypatch.setattr("unmingle.evaluation.mlp._SETTINGS", mlp._SETTINGS[:1])
     shown = {m: m for table in TABLES.values() if table.score == score for m in table.measures}
     case = replace(TINY, score=score, measures=shown, rows=(CASES[score],), settings=(KNOWN,))
     monkeypatch.setitem(TABLES, "tiny", case)

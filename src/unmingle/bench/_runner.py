@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unmingle.commands._common import say
-from unmingle.errors import ConfigError, nearest
+from unmingle.errors import ConfigError, RunError, nearest
 
 from ._made import MADE, made
 from ._place import Place, planned, read_record, save_record
@@ -132,7 +132,11 @@ def before(table: Table, run: Run) -> Run:
 
 
 def measure(table: Table, run: Run, place: Place) -> None:
-    """Score a trained run and keep the numbers in its record."""
+    """Score a trained run and keep the numbers in its record.
+
+    Raises:
+        RunError: the data are no longer those it was trained on.
+    """
     import unmingle as um
     from unmingle.commands._data import Reading, rows_for
     from unmingle.evaluation.record import versions
@@ -145,6 +149,8 @@ def measure(table: Table, run: Run, place: Place) -> None:
     model: Any = um.load(place.folder(run))
     model.network.to(device)
     rows = rows_for(model, source, Reading())
+    if rows.train is None:
+        raise RunError(f"{source} is not what {place.folder(run)} was trained on: it has changed")
     trained = Trained(run, model, rows, place.folder(run), source, device, place.files(run.setting))
     numbers, details = SCORES[table.score](trained)
     found = read_record(run, place)
