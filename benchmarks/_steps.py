@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from _machine import processor
 
+from unmingle.bench._machine import processor
 from unmingle.data import FactorDataset
 from unmingle.methods import Method, distance
 from unmingle.nn.perceptual import VGG16

@@ -17,103 +17,82 @@ without that tenth, scored by the encoders' codes. Roles are found by
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from _quality import IMAGES, RESULTS, main, train_run
 
 import unmingle as um
+from unmingle.bench import Row, Run, Setting
+from unmingle.bench._scores import find_spaces, seen_codes
+from unmingle.bench._sets import FACES, SPRITES
+from unmingle.bench.content_style import CHAIRS, ROW, TABLE_3, TABLE_4
+from unmingle.commands._data import keep_values
 from unmingle.data.edges import with_edges
-from unmingle.evaluation import (
-    KnownCodes,
-    Scores,
-    assign,
-    assignment_table,
-    evaluate,
-    roles_of,
-)
+from unmingle.evaluation import KnownCodes, Scores, evaluate
 from unmingle.evaluation.model import Encoded
 from unmingle.plots import prepared_codes, save_gif, save_png, swap_grid, tile, views
 
 LORD_CHAIRS = "chairs-15min"  # of lord_quality.py
+EDGES = replace(CHAIRS, name="edges", data="chairs_edges.npz")
 
 
-@dataclass(frozen=True)
-class Set:
-    """A data set and what is known of it, for scoring alone."""
-
-    file: str
-    values: str
-    look: str
-    layout: str
-    probe: str = ""
-    flags: str = ""
-
-
-CHAIRS = Set("chairs.npz", "model=0:40", "model", "azimuth,elevation", flags="--normalisation l2")
-SPRITES = Set("sprites.npz", "character=0:24", "character", "pose", "pose_merged")
-FACES = Set("cmu_faces.npz", "", "person", "pose")
-EDGES = Set("chairs_edges.npz", "model=0:40", "model", "azimuth,elevation", flags=CHAIRS.flags)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training."""
-
-    data: Set
-    budget: str
-    flags: str = ""
-    seed: int = 0
-    seen: bool = True
+def _row(**settings: object) -> Row:
+    return replace(ROW, settings=settings)
 
 
 ABLATIONS = {
-    "full": "",
-    "table3-without-bottleneck": "--bottleneck-weight 0",
-    "table4-with-discrimination": "--discrimination-weight 1",
-    "fig2-concat": "--fusion concat",
-    "fig2-no-normalisation": "--normalisation none",
-    "fig2-single": "--fusion single",
-    "fig4-instance": "--normalisation instance",
-    "fig12-amortised": "--variant amortised",
-    "fig12-without-noise": "--noise 0",
-    "fig18-128-256": "--style-dim 128 --content-dim 256",
-    "fig18-256-256": "--style-dim 256 --content-dim 256",
-    "uniform-start": "--start uniform",
+    "full": ROW,
+    "table3-without-bottleneck": TABLE_3.row("content-style-without-bottleneck"),
+    "table4-with-discrimination": TABLE_4.row("content-style-with-discrimination"),
+    "fig2-concat": _row(fusion="concat"),
+    "fig2-no-normalisation": _row(normalisation="none"),
+    "fig2-single": _row(fusion="single"),
+    "fig4-instance": _row(normalisation="instance"),
+    "fig12-amortised": _row(variant="amortised"),
+    "fig12-without-noise": _row(noise=0),
+    "fig18-128-256": _row(style_dim=128, content_dim=256),
+    "fig18-256-256": _row(style_dim=256, content_dim=256),
+    "uniform-start": _row(start="uniform"),
 }
+
+
+def _run(setting: Setting, budget: str, seed: int = 0, row: Row = ROW) -> Run:
+    return Run(row, replace(setting, budget=budget), seed)
+
+
 RUNS = {
-    **{f"cs-chairs-15min-{seed}": Run(CHAIRS, "15min", seed=seed) for seed in range(3)},
-    "cs-chairs-held-out-15min": Run(CHAIRS, "15min", seen=False),
-    "cs-sprites-15min": Run(SPRITES, "15min"),
-    "cs-faces-15min": Run(FACES, "15min"),
-    "cs-edges-8min": Run(EDGES, "8min"),
-    **{f"cs-{name}-6min": Run(CHAIRS, "6min", flags) for name, flags in ABLATIONS.items()},
+    **{f"cs-chairs-15min-{seed}": _run(CHAIRS, "15min", seed) for seed in range(3)},
+    "cs-chairs-held-out-15min": _run(CHAIRS, "15min", row=replace(ROW, split="--test 0.1")),
+    "cs-sprites-15min": _run(SPRITES, "15min"),
+    "cs-faces-15min": _run(FACES, "15min"),
+    "cs-edges-8min": _run(EDGES, "8min"),
+    **{f"cs-{name}-6min": _run(CHAIRS, "6min", row=row) for name, row in ABLATIONS.items()},
 }
+
+
+def is_seen(run: Run) -> bool:
+    """Whether it is trained on all images."""
+    return run.row.split == ROW.split
 
 
 def file_of(run: Run, data: Path, runs: Path) -> Path:
     """The data of a run; images with their edges are made from the chairs, beside the runs."""
-    file = data / run.data.file
-    if run.data is not EDGES or file.exists():
+    name = run.setting.data
+    file = data / name
+    if name != EDGES.data or file.exists():
         return file
-    file = runs / run.data.file
+    file = runs / name
     if not file.exists():
-        with_edges(um.load_data(data / CHAIRS.file)).save(file)
+        with_edges(um.load_data(data / CHAIRS.data)).save(file)
     return file
 
 
 def train(name: str, data: Path, runs: Path) -> None:
     """Train one run, as far as it is not done."""
     run = RUNS[name]
-    file = file_of(run, data, runs)
-    values = ["--values", run.data.values] if run.data.values else []
-    words = [
-        "content-style", file.name, *values, *run.data.flags.split(), *run.flags.split(),
-        "--test", "0" if run.seen else "0.1", "--budget", run.budget, "--seed", str(run.seed),
-    ]  # fmt: skip
-    train_run(file.parent, runs / name, *once(words))
+    train_run(file_of(run, data, runs).parent, runs / name, *run.words())
 
 
 def measure(name: str, data: Path, runs: Path) -> None:
@@ -125,54 +104,31 @@ def measure(name: str, data: Path, runs: Path) -> None:
         score(name, run, um.load(runs / name))
 
 
-def once(words: Sequence[str]) -> list[str]:
-    """A flag that is given twice counts as given the last time."""
-    kept = list(words)
-    for flag in {w for w in kept if w.startswith("--")}:
-        places = [i for i, w in enumerate(kept) if w == flag]
-        for place in reversed(places[:-1]):
-            del kept[place : place + 2]
-    return kept
-
-
 def score(name: str, run: Run, model: um.Method) -> None:
-    known = run.data
-    data = um.load_data(known.file)
-    if known.values:
-        factor, span = known.values.split("=")
-        first, end = map(int, span.split(":"))
-        data = data.select((data.factor(factor) >= first) & (data.factor(factor) < end))
+    known, seen = run.setting, is_seen(run)
+    _, *filters = known.reading.split() or [""]
+    data = keep_values(um.load_data(known.data), filters)
     rest, test = data.split(0.1, 0)
-    if run.data is EDGES:
+    if known.data == EDGES.data:
         draw_edges(name, model, data)
-    amortised = model.config.variant == "amortised"
-    judged: object = model
-    if run.seen and not amortised:
-        judged = KnownCodes(model, data, model.optimised_codes(data))  # type: ignore[attr-defined]
-    found = assign(judged, data, [known.look, known.layout])
-    print(assignment_table(found), flush=True)
-    roles = roles_of(found)
-    assumed = len(roles) < 2
-    if assumed:
-        roles = {"style": known.look, "content": known.layout}
-    layout = next(space for space, factor in roles.items() if factor == known.layout)
-    look = next(space for space, factor in roles.items() if factor == known.look)
-    roles = {look: known.look, layout: known.layout}
+    judged = seen_codes(model, data) if seen else model
+    roles, found, assumed = find_spaces(judged, data, known.identity, known.rest)
+    look, layout = roles
     scores = evaluate(
         judged, test, train=rest, roles=roles, take=look,
-        probe_factors={layout: known.probe} if known.probe else {},
+        probe_factors={layout: known.judged} if known.judged else {},
     )  # fmt: skip
-    scores.context["protocol"] = "seen" if run.seen else "held-out"
+    scores.context["protocol"] = "seen" if seen else "held-out"
     scores.context["codes"] = "encoders'" if judged is model else "optimised"
     scores.context["assignment"] = [one.why for one in found]
     scores.context["roles_assumed"] = assumed
     print(scores.table(), flush=True)
     scores.save(RESULTS / f"{name}.json", overwrite=True)
-    draw(name, judged, test if not run.seen else data, known, look, layout)
+    draw(name, judged, data if seen else test, known, look, layout)
 
 
 def draw(
-    name: str, model: object, data: um.FactorDataset, known: Set, look: str, layout: str
+    name: str, model: object, data: um.FactorDataset, known: Setting, look: str, layout: str
 ) -> None:
     """The analogy grid: rows keep the code of the look; and one item in many views."""
     rng = np.random.default_rng(0)
@@ -182,13 +138,13 @@ def draw(
         values = rng.permutation(np.unique(column))[:count]
         return np.array([rng.choice(np.flatnonzero(column == value)) for value in values])
 
-    down, across = different(known.look, 8), different(known.layout, 10)
+    down, across = different(known.identity, 8), different(known.rest, 10)
     grid = swap_grid(model, data.take(down), data.take(across), look, layout)
     save_png(IMAGES / f"{name}.png", grid, overwrite=True)
     if "15min" not in name:
         return
     encoded = Encoded(model, data.items)
-    codes = prepared_codes(model, data, layout, 24, by=known.layout.split(",")[0], encoded=encoded)
+    codes = prepared_codes(model, data, layout, 24, by=known.rest.split(",")[0], encoded=encoded)
     frames = views(model, data.take(down[:4]), codes, layout)
     sheets = [tile(frames[:, number : number + 1]) for number in range(len(codes))]
     save_gif(IMAGES / f"{name}-views.gif", sheets, overwrite=True)

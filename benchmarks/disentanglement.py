@@ -19,8 +19,8 @@ from statistics import median
 
 import disentanglement_loops as loops
 import numpy as np
-from _machine import machine
 
+from unmingle.bench._machine import machine
 from unmingle.evaluation import disentanglement as dis
 
 ROWS, SIZES, CODES = 10_000, (10, 10, 10, 8, 4, 15), 10

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from unmingle.data import FactorDataset, shapes3d
+from unmingle.bench._scores import gaps, squared_error
+from unmingle.data import FactorDataset
 from unmingle.data.views import look, project
-from unmingle.evaluation.disentanglement.information import mig_by_space
 from unmingle.evaluation.probes import probe
 from unmingle.evaluation.recogniser import fit_recogniser
 from unmingle.plots import draw_points, ellipses, save_png, scatter, swap_grid, tile
@@ -37,8 +37,8 @@ def shapes(model: Any, train: FactorDataset, test: FactorDataset, picture: Path)
     found = {
         **_probes(known, codes, train, test, labelled),
         "judges": judges(model, train, test, spaces),
-        **_migs(model, test, spaces),
-        "mse": mse(model, test),
+        **gaps(model, test, spaces),
+        "mse": squared_error(model, test),
         **clusters(codes[UNKNOWN]),
     }
     _pictures(model, test, spaces, codes, picture)
@@ -86,31 +86,6 @@ def judges(
     return found
 
 
-def sampled(model: Any, test: FactorDataset) -> dict[str, Array]:
-    """A draw from every item's codes."""
-    random = np.random.default_rng(0)
-    return {
-        space: mean + std * random.standard_normal(mean.shape)
-        for space, (mean, std) in model.posteriors(test).items()
-    }
-
-
-def _migs(model: Any, test: FactorDataset, spaces: dict[str, str]) -> dict[str, float]:
-    """Eq. 21 over the labelled factors, and over all with the unknown's own."""
-    codes = sampled(model, test)
-    labelled = {f: test.factor(f) for f in spaces if spaces[f] != UNKNOWN}
-    return {
-        "mig_labelled": mig_by_space(codes, labelled, spaces).score,
-        "mig_all": mig_by_space(codes, {f: test.factor(f) for f in spaces}, spaces).score,
-    }
-
-
-def mse(model: Any, test: FactorDataset) -> float:
-    """Of reconstructions, pixels in [-1, 1] as in the paper."""
-    errors = (model.reconstruct(test).astype(float) - test.take().astype(float)) / 127.5
-    return float(np.square(errors).mean())
-
-
 def clusters(codes: Array) -> dict[str, float]:
     """Silhouette of the unknown codes in two to five clusters."""
     some = codes[:2000]
@@ -144,14 +119,6 @@ def _pictures(
             scatter(codes[part], labels, out, names=names, cyclic="hue" in factor, overwrite=True)
 
 
-def correlated_rows(count: int) -> NDArray[np.int64]:
-    """Rows of 3D Shapes whose floor and wall hue differ by at most one step of ten."""
-    rows = np.random.default_rng(0).permutation(shapes3d.ROWS)
-    factors = shapes3d.index_to_factors(rows)
-    near = (factors[:, 0] - factors[:, 1] + 1) % 10 <= 2
-    return np.sort(rows[near][:count])
-
-
 # ---------------------------------------------------------------------- faces, digits
 
 
@@ -178,18 +145,18 @@ def faces(model: Any, train: FactorDataset, test: FactorDataset, picture: Path) 
         other = next(s for s in codes if s != space)
         grid = swap_grid(model, images[:8], images[8:], space, other)
         save_png(f"{picture}-{space}.png", grid, overwrite=True)
-    return {"tells": tells, "mse": mse(model, test)}
+    return {"tells": tells, "mse": squared_error(model, test)}
 
 
 def stage_2(model: Any, train: FactorDataset, test: FactorDataset, picture: Path) -> dict[str, Any]:
     """Table 2: reconstruction and MIG; and whether swaps have the wanted label."""
     (factor,) = model.config.labelled
-    found = mig_by_space(sampled(model, test), {factor: test.factor(factor)}, {factor: factor})
+    found = gaps(model, test, {factor: factor})
     judged = judges(model, train, test, {factor: factor})
     images = test.take(np.arange(16))
     grid = swap_grid(model, images[:8], images[8:], factor, UNKNOWN)
     save_png(f"{picture}.png", grid, overwrite=True)
-    return {"mse": mse(model, test), "mig": found.score, "swaps": judged}
+    return {"mse": squared_error(model, test), "mig": found["mig_labelled"], "swaps": judged}
 
 
 # ---------------------------------------------------------------------- skeletons

@@ -19,21 +19,23 @@ from typing import Any
 
 from _quality import IMAGES, RESULTS, main, results
 from disunknown_measures import (
-    correlated_rows,
     faces,
     retargeting,
     shapes,
     skeleton_data,
     stage_2,
 )
-from disunknown_tracking import Finish, Track
+from disunknown_tracking import Track
 
 import unmingle as um
+from unmingle import bench
+from unmingle.bench._go_on import go_on
+from unmingle.bench._made import correlated_rows
+from unmingle.bench.disunknown import CORRELATED, DIGITS, MIG, SHAPES, STAGE_1, TABLE_2
 from unmingle.data import FactorDataset, shapes3d
 
 ROWS = 16000
 MOVEMENT = "movement.json"  # in a run that was watched
-FACTORS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
 
 Split = tuple[FactorDataset, FactorDataset]
 Measure = Callable[[Any, FactorDataset, FactorDataset, Path], dict[str, Any]]
@@ -61,11 +63,6 @@ def digits_data(data: Path) -> Split:
     return um.load_data("digits").split(test=0.1, seed=0)
 
 
-def unknown(factor: str) -> dict[str, Any]:
-    """Settings in which all factors of 3D Shapes but one are labelled."""
-    return {"labelled": tuple(f for f in FACTORS if f != factor), "unknown_dim": 8}
-
-
 @dataclass(frozen=True)
 class Run:
     """One training with what is measured of it."""
@@ -79,6 +76,16 @@ class Run:
     kind: type[um.DisUnknown] = um.DisUnknown
     first: str = ""
     """The run whose stage I this one goes on from."""
+    plan: bench.Run | None = None
+    """The run of a table that it is."""
+
+
+def planned(row: str, setting: bench.Setting, data: Callable[[Path], Split], measure: Measure,
+            seed: int = 0, first: str = "") -> Run:  # fmt: skip
+    """A run of a table of `unmingle bench`."""
+    table = TABLE_2 if setting is DIGITS else MIG
+    run = bench.Run(table.row(row), setting, seed)
+    return Run(data, run.settings, run.budget, measure, seed, first=first, plan=run)
 
 
 FIGURE_2 = {
@@ -86,22 +93,21 @@ FIGURE_2 = {
     "nll": {"classifier": "image", "adversary": "nll"},
     "code": {"classifier": "code", "code_width": 512},
 }
-TABLE_2: dict[str, dict[str, Any]] = {
-    "standard": {},
-    "frozen-recogniser": {"recogniser": "frozen"},
-    "no-unknown-condition": {"keep_unknown": "none"},
-}
 CHAIRS = {"labelled": ("model", "elevation"), "unknown_dim": 16, "shares": (97.0, 0.0, 0.0, 3.0)}
-DIGITS = {"labelled": ("digit",), "unknown_dim": 16, "label_dims": (10,)}
+STAGE_1_RUN = "disunknown-table2-stage1"
 
 RUNS = {
     **{
-        f"disunknown-floor-{seed}": Run(shapes_data, unknown("floor_hue"), "30min", shapes, seed)
+        f"disunknown-floor-{seed}": planned("disunknown-floor", SHAPES, shapes_data, shapes, seed)
         for seed in range(2)
     },
-    "disunknown-orientation": Run(shapes_data, unknown("orientation"), "30min", shapes),
-    "disunknown-correlated-labels": Run(correlated_data, unknown("object_hue"), "20min", shapes),
-    "disunknown-correlated-unknown": Run(correlated_data, unknown("floor_hue"), "20min", shapes),
+    "disunknown-orientation": planned("disunknown-orientation", SHAPES, shapes_data, shapes),
+    "disunknown-correlated-labels": planned(
+        "disunknown-correlated-labels", CORRELATED, correlated_data, shapes
+    ),
+    "disunknown-correlated-unknown": planned(
+        "disunknown-floor", CORRELATED, correlated_data, shapes
+    ),
     "disunknown-faces": Run(
         faces_data, {"labelled": ("person", "pose"), "unknown_dim": 16}, "15min", faces
     ),
@@ -125,19 +131,13 @@ RUNS = {
         )
         for name, settings in FIGURE_2.items()
     },
-    "disunknown-table2-stage1": Run(
-        digits_data, {**DIGITS, "shares": (97.0, 0.0, 0.0, 3.0)}, "8min", stage_2
-    ),
+    STAGE_1_RUN: planned(STAGE_1.key, DIGITS, digits_data, stage_2),
     **{
-        f"disunknown-table2-{name}": Run(
-            digits_data,
-            {**DIGITS, "shares": (1.0, 10.0, 60.0, 30.0), **settings},
-            "8min",
-            stage_2,
-            kind=Finish,
-            first="disunknown-table2-stage1",
+        f"disunknown-table2-{row.key.removeprefix('disunknown-')}": planned(
+            row.key, DIGITS, digits_data, stage_2, first=STAGE_1_RUN
         )
-        for name, settings in TABLE_2.items()
+        for row in TABLE_2.rows
+        if row.after
     },
 }
 
@@ -148,10 +148,12 @@ def train(name: str, data: Path, runs: Path) -> None:
     if (out / "model.safetensors").exists():
         return
     rows, test = run.data(data)
-    method = run.kind(**run.settings)
-    if run.first:
+    kind: type[um.DisUnknown] = run.kind
+    if run.first and run.plan is not None:
         train(run.first, data, runs)
-        method.first = runs / run.first  # type: ignore[attr-defined]
+        row = run.plan.row
+        kind = go_on(kind, runs / run.first, row.skip, row.without)  # type: ignore[assignment]
+    method = kind(**run.settings)
     print(
         f"{name}: {run.kind.__name__}({run.settings}), {len(rows)} rows, {run.budget}", flush=True
     )

@@ -1,15 +1,12 @@
-"""Variants of DisUnknown that the ablations need: one watches its codes, one starts at stage II."""
+"""A variant of DisUnknown that an ablation needs: it watches its codes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
-from torch import nn
 
 import unmingle as um
 from unmingle.data import FactorDataset
@@ -54,20 +51,3 @@ class Track(um.DisUnknown):
             "movement_late": float(np.mean(squared[len(squared) // 2 :])),
             "spread": float(self.codes[-1].var(0).sum()),
         }
-
-
-class Finish(um.DisUnknown):
-    """Goes on from another run's stage I."""
-
-    first: Path
-
-    def build(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> nn.Module:
-        network = super().build(shape, facts)
-        if hasattr(self, "first"):
-            state = load_file(self.first / "model.safetensors")
-            state = {k: v for k, v in state.items() if not k.startswith("label_encoder")}
-            network.load_state_dict(state, strict=False)
-        return network
-
-    def stages(self, data: FactorDataset) -> Sequence[Stage]:
-        return super().stages(data)[1:]

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from _machine import machine
 from torch import nn
 
+from unmingle.bench._machine import machine
 from unmingle.nn.latent import LatentTable
 
 SIZES = (1_000, 1_000_000)

@@ -5,81 +5,59 @@
 
 DATA_FOLDER holds sprites.npz, chairs.npz and cmu_faces.npz. What is done already is not done again,
 and an interrupted training is continued. Scores go to benchmarks/results/NAME.json, grids to
-docs/images/NAME.png. The commands that are run are printed, and can be typed as well.
+docs/images/NAME.png. The commands that are run are printed, and can be typed as well. The runs of
+Table 3 are those of `unmingle bench lord-table3`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from _quality import IMAGES, RESULTS, call, main, train_run
 
+from unmingle.bench import Run, Setting
+from unmingle.bench._sets import CHAIRS, FACES, SPRITES
+from unmingle.bench.lord import ROW, TABLE_3
 from unmingle.evaluation import Scores
 
-SPRITES = "sprites.npz --class-factor character --values character=0:24 --test 0.1"
-SPRITES_CONTENT = "--role content=pose --probe-factor content=pose_merged"
-CHAIRS = "chairs.npz --class-factor model --values model=0:40 --test 0.1"
-CHAIRS_CONTENT = "--role content=azimuth,elevation"
-TABLE_3 = {
-    "amortised-kl": "--variant amortised --regulariser kl",
-    "amortised-noise": "--variant amortised",
-    "semi-amortised-kl": "--variant semi-amortised --regulariser kl",
-    "semi-amortised-noise": "--variant semi-amortised",
-    "without-second-stage": "--second-stage 0",
-    "without-regularisation": "--regulariser none",
-    "full": "",
-}
+
+def lord(setting: Setting, budget: str, seed: int = 0, **other: Any) -> Run:
+    return Run(ROW, replace(setting, budget=budget, **other), seed)
 
 
-@dataclass(frozen=True)
-class Run:
-    """One training with what it is scored by."""
-
-    train: str
-    budget: str
-    content: str
-    seed: int = 0
-
-
+NEW_CLASSES = "--test-by character --test-values 80:96"
+TABLE_3_NAMES = {run.row.key: run for run in TABLE_3.runs() if run.setting.name == SPRITES.name}
 RUNS = {
-    **{f"sprites-15min-{seed}": Run(SPRITES, "15min", SPRITES_CONTENT, seed) for seed in range(3)},
-    "sprites-5min": Run(SPRITES, "5min", SPRITES_CONTENT),
-    "sprites-45min": Run(SPRITES, "45min", SPRITES_CONTENT),
-    "chairs-15min": Run(CHAIRS, "15min", CHAIRS_CONTENT),
-    "chairs-45min": Run(CHAIRS, "45min", CHAIRS_CONTENT),
-    "faces-15min": Run(
-        "cmu_faces.npz --class-factor person --test 0.1", "15min", "--role content=pose"
-    ),
-    "sprites-new-classes-45min": Run(
-        "sprites.npz --class-factor character --test-by character --test-values 80:96",
-        "45min",
-        SPRITES_CONTENT,
-    ),
+    **{f"sprites-15min-{seed}": lord(SPRITES, "15min", seed) for seed in range(3)},
+    "sprites-5min": lord(SPRITES, "5min"),
+    "sprites-45min": lord(SPRITES, "45min"),
+    "chairs-15min": lord(CHAIRS, "15min"),
+    "chairs-45min": lord(CHAIRS, "45min"),
+    "faces-15min": lord(FACES, "15min"),
+    "sprites-new-classes-45min": lord(SPRITES, "45min", reading="", split=NEW_CLASSES),
     **{
-        f"table3-{name}": Run(f"{SPRITES} {flags}".strip(), "5min", SPRITES_CONTENT)
-        for name, flags in TABLE_3.items()
+        f"table3-{key.removeprefix('lord-') if key != 'lord' else 'full'}": run
+        for key, run in TABLE_3_NAMES.items()
     },
 }
 
 
 def train(name: str, data: Path, runs: Path) -> None:
     """Train one run, as far as it is not done."""
-    run = RUNS[name]
-    length = ["--budget", run.budget, "--seed", run.seed]
-    train_run(data, runs / name, "lord", *run.train.split(), *length)
+    train_run(data, runs / name, *RUNS[name].words())
 
 
 def measure(name: str, data: Path, runs: Path) -> None:
     """Score and draw one run, as far as it is not done."""
-    run, out = RUNS[name], runs / name
-    file = run.train.split()[0]
+    setting, out = RUNS[name].setting, runs / name
     scores, grid = RESULTS / f"{name}.json", IMAGES / f"{name}.png"
     if not scores.exists():
-        call(data, "evaluate", out, file, *run.content.split(), "--json", scores)
+        call(data, "evaluate", out, setting.data, *setting.probe_words("content"), "--json", scores)
     if not grid.exists():
-        call(data, "grid", out, file, "-o", grid)
+        call(data, "grid", out, setting.data, "-o", grid)
 
 
 def table() -> None:

@@ -23,12 +23,14 @@ import numpy as np
 from _quality import IMAGES, RESULTS, main, results
 
 import unmingle as um
+from unmingle import bench
+from unmingle.bench import reference_vae as tables
+from unmingle.bench._scores import UNITS
+from unmingle.bench.reference_vae import DIGITS, STYLE
 from unmingle.evaluation import CodeMeasures, measure_codes
 from unmingle.methods import METHODS
 from unmingle.plots import save_png, swap_grid, tile
 
-UNITS = {"width": 10.0}  # so that all five amounts go to 1
-STYLE = ("red", "green", "blue", "scale", "width")
 FACES = ("expression", "eyes", "person", "pose")
 REFERENCES = {"neutral": "expression=neutral", "open": "eyes=open"}
 
@@ -44,14 +46,17 @@ class Run:
     budget: str = "8min"
 
 
+def planned(row: bench.Row, seed: int = 0) -> Run:
+    """A run of `unmingle bench reference-vae-table1`."""
+    run = bench.Run(row, DIGITS, seed)
+    return Run(row.method, settings=run.settings, seed=seed, budget=run.budget)
+
+
 PAIR = ("reference-vae", "symmetric-reference-vae")
+ROWS = {row.key: row for row in tables.TABLE_1.rows}
 TABLE_1 = {
-    "digits-vae": Run("vae"),
-    "digits-dip-vae-i": Run("dip-vae", settings={"variant": "i"}),
-    "digits-dip-vae-ii": Run("dip-vae", settings={"variant": "ii"}),
-    "digits-beta-vae": Run("beta-vae"),
-    "digits-symmetric-vae": Run("symmetric-vae"),
-    **{f"digits-{name}-{seed}": Run(name, seed=seed) for name in PAIR for seed in range(3)},
+    **{f"digits-{key}": planned(row) for key, row in ROWS.items() if key not in PAIR},
+    **{f"digits-{key}-{seed}": planned(ROWS[key], seed) for key in PAIR for seed in range(3)},
 }
 FACE_RUNS = {
     f"faces-{short}-{name}": Run(name, "faces", {"reference": reference, "pool": "all"})

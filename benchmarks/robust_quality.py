@@ -14,56 +14,38 @@ as well.
 from __future__ import annotations
 
 import json
-import statistics
+import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _quality import IMAGES, RESULTS, call, main, results, train_run
 
-SPRITES = "sprites.npz --class-factor character --values character=0:24 --test 0.1"
-CHAIRS = "chairs.npz --class-factor model --values model=0:40 --test 0.1"
-VARIANTS = ("variational", "adversarial", "equal", "fixed", "adaptive", "beta-vae")
+from unmingle.bench import Run
+from unmingle.bench._scores import ESTIMATES, last_estimates
+from unmingle.bench._sets import CHAIRS, SPRITES
+from unmingle.bench.lord import ROW as LORD
+from unmingle.bench.robust import LABELS, TABLE_1
+
+VARIANTS = tuple(LABELS)
 EPSILON = 0.125
-NUMBERS = ("I_T", "I_T'", "L_rec", "gamma", "lambda", "KL")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training, and which columns it is measured by."""
-
-    train: str
-    budget: str
-    seed: int = 0
-    method: str = "robust"
-    identity: str = "character"
-    pose: str = "pose"
-    judged_pose: str = "pose_merged"
-    spaces: tuple[str, str] = ("appearance", "pose")
-    scored: bool = False
-    """Also judges, re-identification and the library's own scores."""
+SPACES = {"robust": ("appearance", "pose"), "lord": ("class", "content")}
+SCORED = ("robust-sprites-15min", "robust-chairs-15min")
+"""Also judges, re-identification and the library's own scores."""
 
 
 def _runs() -> dict[str, Run]:
-    runs = {
-        f"robust-{variant}-0": Run(f"{SPRITES} --variant {variant}", "10min")
-        for variant in VARIANTS
-    }
+    short = TABLE_1.setting(SPRITES.name)  # 10 minutes
+    row = {variant: TABLE_1.row(f"robust-{variant}") for variant in VARIANTS}
+    runs = {f"robust-{variant}-0": Run(row[variant], short) for variant in VARIANTS}
     for seed in (1, 2):
         for variant in ("adaptive", "adversarial", "variational"):
-            runs[f"robust-{variant}-{seed}"] = Run(f"{SPRITES} --variant {variant}", "10min", seed)
-    runs["robust-lord-0"] = Run(SPRITES, "10min", method="lord", spaces=("class", "content"))
-    runs["robust-sprites-15min"] = Run(SPRITES, "15min", scored=True)
-    runs["robust-chairs-15min"] = Run(
-        CHAIRS,
-        "15min",
-        identity="model",
-        pose="azimuth,elevation",
-        judged_pose="azimuth",
-        scored=True,
-    )
+            runs[f"robust-{variant}-{seed}"] = Run(row[variant], short, seed)
+    runs["robust-lord-0"] = Run(LORD, short)
+    runs["robust-sprites-15min"] = Run(row["adaptive"], replace(SPRITES, budget="15min"))
+    runs["robust-chairs-15min"] = Run(row["adaptive"], replace(CHAIRS, budget="15min"))
     return runs
 
 
@@ -72,29 +54,26 @@ RUNS = _runs()
 
 def train(name: str, data: Path, runs: Path) -> None:
     """Train one run, as far as it is not done."""
-    run = RUNS[name]
-    length = ["--budget", run.budget, "--seed", run.seed]
-    train_run(data, runs / name, run.method, *run.train.split(), *length)
+    train_run(data, runs / name, *RUNS[name].words())
 
 
 def measure(name: str, data: Path, runs: Path) -> None:
     """Measure and draw one run, as far as it is not done."""
     run, out = RUNS[name], runs / name
-    file = run.train.split()[0]
+    file, pose = run.setting.data, SPACES[run.row.method][1]
     result, grid = RESULTS / f"{name}.json", IMAGES / f"{name}.png"
     if not result.exists() or not (out / "triplets.npz").exists():
-        result.write_text(json.dumps(numbers(run, out, data / file), indent=1) + "\n")
+        found = numbers(run, out, data / file, name in SCORED)
+        result.write_text(json.dumps(found, indent=1) + "\n")
     if not grid.exists():
         call(data, "grid", out, file, "-o", grid)
     scores = RESULTS / f"{name}-scores.json"
-    if run.scored and not scores.exists():
-        roles = ["--role", f"{run.spaces[1]}={run.pose}"]
-        if run.judged_pose == "pose_merged":
-            roles += ["--probe-factor", f"{run.spaces[1]}={run.judged_pose}"]
-        call(data, "evaluate", out, file, *roles, "--json", scores)
+    if name in SCORED and not scores.exists():
+        words = run.setting.probe_words(pose)
+        call(data, "evaluate", out, file, *words, "--json", scores)
 
 
-def numbers(run: Run, out: Path, source: Path) -> dict[str, Any]:
+def numbers(run: Run, out: Path, source: Path, scored: bool) -> dict[str, Any]:
     """Everything that is measured about a trained run, as JSON values."""
     import unmingle as um
     from unmingle.commands._data import Reading, rows_for
@@ -103,30 +82,22 @@ def numbers(run: Run, out: Path, source: Path) -> dict[str, Any]:
     model = um.load(out)
     rows = rows_for(model, str(source), Reading())
     test = rows.part("held-out")
-    triplets = find_triplets(test, run.identity, run.pose)
-    errors = triplet_errors(model, test, triplets, *run.spaces)
+    triplets = find_triplets(test, run.setting.identity, run.setting.rest)
+    errors = triplet_errors(model, test, triplets, *SPACES[run.row.method])
     np.savez(out / "triplets.npz", errors=errors.errors, copies=errors.copies)
     stages = model.run_info["training"]["stages"]
     found: dict[str, Any] = {
-        "command": f"unmingle train {run.method} {run.train} --budget {run.budget} "
-        f"--seed {run.seed}",
+        "command": shlex.join(["unmingle", "train", *run.words()]),
         "images_per_second": [stage["images_per_second"] for stage in stages],
         "steps": [stage["steps"] for stage in stages],
         "versions": model.run_info["versions"],
         "triplets": errors.to_dict(),
     }
-    if run.method == "robust":
-        found["end"] = last(out / "metrics.jsonl")
-    if run.scored:
+    if run.row.method == "robust":
+        found["end"] = last_estimates(out / "metrics.jsonl")
+    if scored:
         found |= judged(run, model, test, rows.part("train"))
     return found
-
-
-def last(metrics: Path) -> dict[str, float]:
-    """Means of what was logged over the last tenth of the steps."""
-    lines = [json.loads(line) for line in metrics.open()]
-    late = [line["logs"] for line in lines if line["step"] > 0.9 * lines[-1]["step"]]
-    return {name: statistics.fmean(logs[name] for logs in late) for name in NUMBERS}
 
 
 def judged(run: Run, model: Any, test: Any, known: Any) -> dict[str, Any]:
@@ -134,10 +105,11 @@ def judged(run: Run, model: Any, test: Any, known: Any) -> dict[str, Any]:
     from unmingle.evaluation.judges import judge
     from unmingle.evaluation.reidentification import reidentify
 
-    appearance, pose = run.spaces
-    factors = {"roles": {appearance: run.identity, pose: run.pose}}
-    said = judge(model, test, train=known, probe_factors={pose: run.judged_pose}, **factors)
-    again = reidentify(model, test, known, factor=run.identity, space=appearance)
+    (appearance, pose), setting = SPACES[run.row.method], run.setting
+    factors = {"roles": {appearance: setting.identity, pose: setting.rest}}
+    judged_pose = setting.judged or setting.rest.split(",")[0]
+    said = judge(model, test, train=known, probe_factors={pose: judged_pose}, **factors)
+    again = reidentify(model, test, known, factor=setting.identity, space=appearance)
     return {"judges": said.to_dict(), "reidentification": again.to_dict()}
 
 
@@ -172,7 +144,7 @@ def table() -> None:
     print("|" + "---|" * 9)
     for name, values in found.items():
         if "end" in values:
-            end = " | ".join(f"{values['end'][number]:.3g}" for number in NUMBERS)
+            end = " | ".join(f"{values['end'][number]:.3g}" for number in ESTIMATES)
             speed, steps = values["images_per_second"][0], values["steps"][0]
             print(f"| {name} | {speed:.0f} | {steps} | {end} |")
     print("\nFig. 7: mean squared error of triplets of held-out images, times 1000\n")

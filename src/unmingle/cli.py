@@ -30,6 +30,7 @@ VERBS = {
     "evaluate": "scores on held-out images: transfer, leakage, reconstruction",
     "compare": "runs side by side on the same rows, and who is better beyond the spread",
     "report": "one HTML file on a run: data, curves, pictures, scores",
+    "bench": "the tables of the papers: train, score, and write beside the published figures",
     "data": "data sets by name: list, get; describe any, or convert it to .npz",
 }
 

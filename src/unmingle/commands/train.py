@@ -96,15 +96,24 @@ def run(argv: Sequence[str]) -> None:
         asked = bool(argv) and argv[0] in ("-h", "--help")
         print(ABOUT.format(methods=_methods()), file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
+    train(*parsed(argv[0], argv[1:]))
+
+
+def parsed(name: str, flags: Sequence[str]) -> tuple[Any, Train[Any]]:
+    """The method's class, and its flags, looked at before any data are read.
+
+    Raises:
+        ConfigError: an unknown method, a setting that does not fit.
+        RunError: the run folder is taken.
+    """
     from unmingle.methods import METHODS
 
-    name = argv[0]
     if name not in METHODS:
         raise ConfigError(f"there is no method {name!r}.{nearest(name, METHODS)}")
     kind = METHODS[name]
     args: Train[Any] = parse(
         Train[kind.Config],  # type: ignore[name-defined]
-        argv[1:],
+        flags,
         f"train {name}",
         _summary(kind),
         f"train {name} photos/ --size 64 --budget 15min --out runs/a",
@@ -112,7 +121,7 @@ def run(argv: Sequence[str]) -> None:
         f"train {name} photos/ --size 64 --budget 15min --out runs/a --resume",
     )
     args.training.check()
-    train(kind, args)
+    return kind, args
 
 
 def train(kind: Any, args: Train[Any]) -> None:

@@ -28,3 +28,12 @@ def machine(*libraries: str) -> str:
         f"Python {platform.python_version()}",
         *versions,
     ])  # fmt: skip
+
+
+def accelerator(device: str) -> str:
+    """The name of the GPU that `device` is; "no GPU" for the processor."""
+    if not device.startswith("cuda"):
+        return "Apple GPU" if device.startswith("mps") else "no GPU"
+    import torch
+
+    return torch.cuda.get_device_name(device)

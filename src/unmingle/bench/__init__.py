@@ -1,0 +1,15 @@
+"""The tables of the papers: what is run for each, at the paper's scale or a laptop's.
+
+`TABLES` is the register that the command line reads; importing it imports nothing heavy.
+"""
+
+from . import content_style, disunknown, lord, reference_vae, robust
+from ._plan import Figures, Row, Run, Scale, Setting, Table
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for paper in (lord, content_style, disunknown, robust, reference_vae)
+    for table in paper.TABLES
+}
+
+__all__ = ["TABLES", "Figures", "Row", "Run", "Scale", "Setting", "Table"]

@@ -1,0 +1,215 @@
+"""Trains and scores the runs of a table, as far as that is not done, and writes the table."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unmingle.commands._common import say
+from unmingle.errors import ConfigError, RunError, nearest
+
+from ._made import MADE, made
+from ._place import Place, planned, read_record, save_record
+from ._plan import Row, Run, Scale, Table
+
+# ---------------------------------------------------------------------- what is to be run
+
+
+def scale_of(table: Table, asked: str, place: Place) -> Scale:
+    """The scale that is asked for; "auto": the paper's where data of it are there, and a GPU is."""
+    if asked == "paper":
+        return "paper"
+    there = [s for s in table.settings if s.scale == "paper" and not place.missing(s)]
+    if asked == "auto" and there and _has_gpu(place):
+        return "paper"
+    return "laptop"
+
+
+def _has_gpu(place: Place) -> bool:
+    from unmingle.training.hardware import choose_device
+
+    return not choose_device(place.device).startswith("cpu")
+
+
+def with_budget(table: Table, budget: str | None) -> Table:
+    """The table with another budget for every run.
+
+    Raises:
+        ConfigError: it is not understood.
+    """
+    if budget is None:
+        return table
+    from unmingle.training.budget import Budget
+
+    text = str(Budget.parse(budget))
+    return replace(
+        table,
+        settings=tuple(replace(setting, budget=text) for setting in table.settings),
+        rows=tuple(replace(row, budgets={}) for row in table.rows),
+    )
+
+
+def chosen(
+    table: Table, scale: Scale, place: Place, seeds: int, only: Sequence[str] = ()
+) -> tuple[list[Run], list[str]]:
+    """The runs whose data are there, all of a seed before the next, and what is missing.
+
+    A row that goes on from another brings that one with it.
+    """
+    keys = set(only) | {table.row(key).after for key in only}
+    missing = {s.name: place.missing(s) for s in table.settings if s.scale == scale}
+    runs = [
+        run
+        for seed in range(seeds)
+        for run in table.runs(seed, scale)
+        if not missing[run.setting.name] and (not only or run.row.key in keys)
+    ]
+    return runs, [text for text in missing.values() if text]
+
+
+# ---------------------------------------------------------------------- doing it
+
+
+def bench(table: Table, runs: Sequence[Run], place: Place) -> tuple[Path, Path]:
+    """Train and score what is not done, and write the table after every run.
+
+    Returns:
+        The Markdown file and the JSON file.
+
+    Raises:
+        RunError: a run in OUT was trained with another command.
+    """
+    from ._report import write
+
+    for run in runs:
+        read_record(run, place)
+    for number, run in enumerate(runs):
+        if done(table, run, place):
+            continue
+        say(f"[{number + 1}/{len(runs)}] {run.name}")
+        train(table, run, place)
+        measure(table, run, place)
+        write(table, place)
+    return write(table, place)
+
+
+def done(table: Table, run: Run, place: Place) -> bool:
+    """Whether a run is scored as the table does it."""
+    return table.score in read_record(run, place).get("measures", {})
+
+
+def train(table: Table, run: Run, place: Place) -> None:
+    """Train one run, and the one it goes on from, as far as they are not done."""
+    folder = place.folder(run)
+    if not read_record(run, place):
+        save_record(run, place, {"command": planned(run)})
+    if (folder / "model.safetensors").exists():
+        return
+    if run.row.after:
+        train(table, before(table, run), place)
+    if run.setting.data in MADE:
+        made(run.setting.data, place.out / "data")
+    resume = ["--resume"] if (folder / "config.json").exists() else []
+    words = [*place.command(run), *resume]
+    say("$ " + shlex.join(["unmingle", "train", *words]))
+    from unmingle.commands import train as verb
+
+    kind, args = verb.parsed(words[0], words[1:])
+    if run.row.after:
+        from ._go_on import go_on
+
+        first = place.folder(before(table, run))
+        kind = go_on(kind, first, run.row.skip, run.row.without)
+    verb.train(kind, args)
+
+
+def before(table: Table, run: Run) -> Run:
+    """The run that one goes on from."""
+    return Run(table.row(run.row.after), run.setting, run.seed)
+
+
+def measure(table: Table, run: Run, place: Place) -> None:
+    """Score a trained run and keep the numbers in its record.
+
+    Raises:
+        RunError: the data are no longer those it was trained on.
+    """
+    import unmingle as um
+    from unmingle.commands._data import Reading, rows_for
+    from unmingle.evaluation.record import versions
+    from unmingle.training.hardware import choose_device
+
+    from ._machine import accelerator, machine
+    from ._scores import SCORES, Trained
+
+    device, source = choose_device(place.device), place.source(run.setting)
+    model: Any = um.load(place.folder(run))
+    model.network.to(device)
+    rows = rows_for(model, source, Reading())
+    if rows.train is None:
+        raise RunError(f"{source} is not what {place.folder(run)} was trained on: it has changed")
+    trained = Trained(run, model, rows, place.folder(run), source, device, place.files(run.setting))
+    numbers, details = SCORES[table.score](trained)
+    found = read_record(run, place)
+    record = {
+        **found,
+        "scale": run.setting.scale,
+        "data": {"name": run.setting.data, **model.run_info["data"]},
+        "budget": run.budget,
+        "training": model.run_info["training"],
+        "versions": versions(),
+        "machine": f"{machine()}, {accelerator(device)}",
+        "measures": {**found.get("measures", {}), table.score: numbers},
+        "details": {**found.get("details", {}), table.score: details},
+    }
+    save_record(run, place, record)
+
+
+# ---------------------------------------------------------------------- what would be done
+
+
+def outline(
+    table: Table, runs: Sequence[Run], missing: Sequence[str], place: Place
+) -> Iterator[str]:
+    """The commands that would be run, the budget in all, what is there and what is missing."""
+    left = []
+    for run in runs:
+        if done(table, run, place):
+            yield f"# done: {run.name}"
+            continue
+        left.append(run)
+        if run.row.after:
+            yield f"# goes on from {before(table, run).name}:"
+        yield shlex.join(["unmingle", "train", *place.command(run)])
+    yield f"{len(left)} of {len(runs)} runs are left: {total([run.budget for run in left])}"
+    for setting in {run.setting.name: run.setting for run in runs}.values():
+        yield f"there: {setting.data} ({setting.scale} scale)"
+    yield from (f"missing: {text}" for text in missing)
+
+
+def total(budgets: Sequence[str]) -> str:
+    """Budgets in all, by unit."""
+    from unmingle.training.budget import Budget
+
+    sums: dict[str, float] = {}
+    for budget in map(Budget.parse, budgets):
+        sums[budget.unit] = sums.get(budget.unit, 0.0) + budget.amount
+    seconds = sums.pop("seconds", 0.0)
+    parts = [f"{seconds / 3600:.1f} h of training"] if seconds else []
+    parts += [f"{amount:,.0f} {unit}" for unit, amount in sums.items()]
+    return ", ".join(parts) or "nothing to train"
+
+
+def find_row(table: Table, key: str) -> Row:
+    """The row of that key.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    keys = [row.key for row in table.rows]
+    if key not in keys:
+        raise ConfigError(f"--only {key}: {table.name} has no such row.{nearest(key, keys)}")
+    return table.row(key)

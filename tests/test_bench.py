@@ -1,0 +1,493 @@
+"""The tables of the papers: plans that fit the library, and a runner that goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from data_sets import grid
+from safetensors.torch import load_file, save_file
+
+from unmingle.bench import TABLES, Figures, Row, Run, Setting, Table
+from unmingle.bench._go_on import go_on
+from unmingle.bench._made import MADE, correlated_rows
+from unmingle.bench._place import Place, planned
+from unmingle.bench._plan import setting_words
+from unmingle.bench._report import collect
+from unmingle.bench._runner import chosen, total, with_budget
+from unmingle.bench._scores import SCORES, find_spaces, last_estimates
+from unmingle.cli import main
+from unmingle.commands.train import parsed
+from unmingle.data import FactorDataset, shapes3d
+from unmingle.data.catalogue import named_set
+from unmingle.evaluation import mlp
+from unmingle.methods import METHODS, Method
+
+RUNS = {(table.name, run.name): run for table in TABLES.values() for run in table.runs()}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# ---------------------------------------------------------------------- the plans
+
+
+@pytest.mark.parametrize("run", {planned(run): run for run in RUNS.values()}.values(), ids=planned)
+def test_settings_are_accepted(run: Run) -> None:
+    kind = METHODS[run.row.method]
+    config = kind.Config(**run.settings)
+    assert config.preset == run.setting.scale
+
+
+@pytest.mark.parametrize(
+    "run", {run.setting.name: run for run in RUNS.values()}.values(), ids=planned
+)
+def test_commands_are_understood(run: Run, tmp_path: Path) -> None:
+    # Settings are looked at above; here one run of each data set with all its other flags.
+    kind, args = parsed(run.row.method, [*run.words()[1:], "--out", str(tmp_path / "run")])
+    assert args.method == kind.Config(**run.settings)
+    assert (args.data, args.training.budget) == (run.setting.data, run.budget)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_figures_belong_to_measures_and_rows(table: Table) -> None:
+    assert table.score in SCORES
+    labels = {row.label for row in table.rows}
+    assert labels & set(table.published.rows)
+    for label in table.published.rows:
+        for data, values in table.published.by_data(label).items():
+            assert set(values) <= set(table.measures), (label, data)
+            for figure in values.values():
+                float(figure.removeprefix("<"))
+    assert len({row.key for row in table.rows}) == len(table.rows)
+    assert all(row.after in ("", table.rows[0].key) for row in table.rows)
+    assert {run.setting.scale for run in table.runs()} == {"laptop", "paper"}
+
+
+def test_a_name_stands_for_one_command() -> None:
+    commands: dict[str, set[str]] = {}
+    for (_, name), run in RUNS.items():
+        commands.setdefault(name, set()).add(planned(run))
+    assert [found for found in commands.values() if len(found) > 1] == []
+    # What two tables share is trained once.
+    assert RUNS["lord-table1", "lord-cars3d-400epochs-0"].row.label == "Ours"
+    assert RUNS["content-style-table1", "lord-cars3d-400epochs-0"].row.label == "Lord"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    {s.name: s for t in TABLES.values() for s in t.settings}.values(),
+    ids=lambda s: s.name,
+)
+def test_data_have_what_settings_name(setting: Setting) -> None:
+    if setting.data in MADE:
+        assert setting.scale == "laptop" or setting.data.endswith("-all.npz")
+        return
+    if setting.data.endswith(".npz"):
+        assert setting.scale == "laptop"
+        return
+    known = named_set(setting.data)
+    named = [f for f in (*setting.identity.split(","), *setting.rest.split(",")) if f]
+    assert set(named) | set(setting.columns) <= set(known.factors)
+    if "--test-protocol" in setting.split:
+        assert setting.split.split()[1] in known.splits
+    # Without files of its own at laptop scale, and never called embedded at the paper's otherwise.
+    assert setting.scale == "paper" or (known.embedded and not setting.files)
+
+
+def test_figures_as_printed() -> None:
+    table = TABLES["lord-table3"].published
+    assert table.by_data("Ours - semi amortized (w/ Asymmetric noise)") == {
+        "cars3d": {"transfer": "0.079", "identity_in_rest": "0.22", "rest_in_identity": "0.01"}
+    }
+    found = TABLES["content-style-table1"].published.by_data("Wu et al. (2019c)")
+    assert found == {"celeba": {"transfer": "0.185"}}
+    assert TABLES["robust-table1"].published.by_data("bvae (of Fig. 7)") == {}
+
+
+def test_settings_as_flags() -> None:
+    words = setting_words({"label_dims": (10,), "shares": (1.0, 2.0), "decay": 0, "branch": False})
+    assert words == ["--label-dims", "10", "--shares", "1.0", "2.0", "--decay", "0", "--no-branch"]
+
+
+def test_what_a_run_is_told_last_holds() -> None:
+    setting = Setting("s", "d", "paper", "1h", identity="who", told={"m": {"a": 1, "b": 1, "c": 1}})
+    row = Row("r", "R", "m", {"b": 2, "c": 2, "d": "{identity}"}, by_data={"s": {"c": 3}},
+              budgets={"s": "2h"}, split="--test 0")  # fmt: skip
+    run = Run(row, setting, 4)
+    assert run.settings == {"preset": "paper", "a": 1, "b": 2, "c": 3, "d": "who"}
+    assert run.name == "r-s-2h-4"
+    assert run.words("x/d")[:4] == ["m", "x/d", "--test", "0"]
+    assert run.words()[-4:] == ["--budget", "2h", "--seed", "4"]
+
+
+def test_correlated_rows_are_all_there_are() -> None:
+    rows = correlated_rows(500)
+    floor, wall = shapes3d.index_to_factors(rows)[:, :2].T
+    assert set((floor - wall) % 10) == {0, 1, 9}
+    assert len(correlated_rows()) == shapes3d.ROWS * 3 // 10
+
+
+# ---------------------------------------------------------------------- the runner
+
+
+SMALL = {"widths": (4, 8), "latent_dim": 4, "batch": 8}
+PLAIN = Setting("tiny", "tiny.npz", "laptop", "4steps", split="--test 0.25", columns=("b",))
+TINY = Table(
+    name="tiny",
+    title="Tiny",
+    paper="Somebody, 2020",
+    score="linear",
+    measures={"b": "b ↑"},
+    rows=(Row("one", "Ours", "vae", SMALL), Row("two", "Ours, calm", "vae", {**SMALL, "lr": 1e-4})),
+    settings=(
+        PLAIN,
+        replace(PLAIN, name="elsewhere", data="elsewhere.npz"),
+        Setting("cars", "cars3d", "paper", "2epochs", "--size 64"),
+    ),
+    published=Figures("Table 9", (("cars", "b"),), {"Ours": "0.5", "Theirs": "<0.01"}),
+    notes=("A note.",),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(TABLES, "tiny", TINY)
+    monkeypatch.setenv("UNMINGLE_DATA", str(tmp_path / "none"))
+    sets = tmp_path / "sets"
+    sets.mkdir()
+    grid(6, 4, 3).save(sets / "tiny.npz")
+    return tmp_path
+
+
+def bench(folder: Path, *more: str) -> int:
+    return main(["bench", "tiny", "--data", str(folder / "sets"), "--out", str(folder / "out"),
+                 "--threads", "1", "--device", "cpu", *more])  # fmt: skip
+
+
+def test_trains_scores_writes_and_does_nothing_twice(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(folder, "--seeds", "2") == 0
+    out, err = capsys.readouterr()
+    assert "elsewhere.npz is not in" in err and "unmingle train vae" in err
+    assert out == (folder / "out" / "tiny.md").read_text()
+    runs = folder / "out" / "runs"
+    models = sorted(runs.glob("*/model.safetensors"))
+    assert [m.parent.name for m in models] == [
+        "one-tiny-4steps-0", "one-tiny-4steps-1", "two-tiny-4steps-0", "two-tiny-4steps-1",
+    ]  # fmt: skip
+    table = json.loads((folder / "out" / "tiny.json").read_text())
+    line = table["lines"][0]
+    assert (line["label"], line["scale"], line["data"], line["seeds"]) == (
+        "Ours", "laptop", "tiny", [0, 1],
+    )  # fmt: skip
+    values = [
+        json.loads((runs / f"one-tiny-4steps-{seed}.json").read_text())["measures"]["linear"]["b"]
+        for seed in (0, 1)
+    ]
+    assert line["measures"]["b"]["values"] == values
+    assert line["measures"]["b"]["mean"] == pytest.approx(np.mean(values))
+    assert line["measures"]["b"]["std"] == pytest.approx(np.std(values, ddof=1))
+    assert "torch" in table["runs"]["one-tiny-4steps-0"]["versions"]
+    before = [model.stat().st_mtime_ns for model in models]
+    (runs / "one-tiny-4steps-0" / "model.safetensors").unlink()  # no longer needed
+    assert bench(folder, "--seeds", "2") == 0
+    assert "unmingle train" not in capsys.readouterr().err
+    assert [model.stat().st_mtime_ns for model in models[1:]] == before[1:]
+
+
+def test_the_written_table_has_the_papers_figures_below_its_own(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(folder, "--seeds", "1", "--only", "one") == 0
+    lines = (folder / "out" / "tiny.md").read_text().splitlines()
+    assert lines[0] == "# tiny: Tiny" and lines[2] == "Somebody, 2020"
+    rows = [line for line in lines if line.startswith("|")]
+    assert rows[0] == "| row | scale | data | budget | seeds | b ↑ |"
+    assert rows[2].startswith("| Ours | laptop | tiny | 4steps | 1 | ")
+    assert rows[3:] == ["| Ours | published | cars | | | 0.5 |",
+                        "| Theirs | published | cars | | | <0.01 |"]  # fmt: skip
+    assert "- A note." in lines and any(line.startswith("- Machine: ") for line in lines)
+
+
+def test_an_interrupted_training_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(self: Method, *args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Method, "save", stopped)
+        assert bench(folder, "--seeds", "1", "--only", "one") == 130
+    run = folder / "out" / "runs" / "one-tiny-4steps-0"
+    assert (run / "checkpoint").is_dir() and not (run / "model.safetensors").exists()
+    logged = (run / "metrics.jsonl").read_text()
+    assert "--resume" not in capsys.readouterr().err
+    assert bench(folder, "--seeds", "1", "--only", "one") == 0
+    assert "--resume" in capsys.readouterr().err
+    assert (run / "metrics.jsonl").read_text() == logged  # no step was made again
+
+
+def test_a_run_that_is_trained_is_only_scored(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("no power")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(SCORES, "linear", broken)
+        assert bench(folder, "--seeds", "1", "--only", "one") == 2
+    data = folder / "sets" / "tiny.npz"
+    data.rename(folder / "kept.npz")
+    grid(6, 4, 4).save(data)
+    assert bench(folder, "--seeds", "1", "--only", "one") == 2
+    assert "tiny.npz is not what" in capsys.readouterr().err
+    (folder / "kept.npz").replace(data)
+    assert bench(folder, "--seeds", "1", "--only", "one") == 0
+    assert "unmingle train" not in capsys.readouterr().err
+
+
+def test_another_plan_in_the_same_folder_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(folder, "--seeds", "1", "--only", "one") == 0
+    other = replace(TINY, rows=(Row("one", "Ours", "vae", {**SMALL, "lr": 0.5}), TINY.rows[1]))
+    monkeypatch.setitem(TABLES, "tiny", other)
+    capsys.readouterr()
+    assert bench(folder, "--seeds", "1") == 2
+    err = capsys.readouterr().err
+    assert "one-tiny-4steps-0.json is of another plan" in err.splitlines()[-1]
+
+
+def test_dry_run_says_what_would_be_done_and_does_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(folder, "--dry-run", "--seeds", "2", "--budget", "30min") == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    tiny = folder / "sets" / "tiny.npz"
+    assert lines[0].startswith(f"unmingle train vae {tiny} --test 0.25 --widths 4 8")
+    assert sum(line.startswith("unmingle train vae") for line in lines) == 4
+    assert "4 of 4 runs are left: 2.0 h of training" in lines
+    assert "there: tiny.npz (laptop scale)" in lines
+    assert any(line.startswith("missing: elsewhere.npz is not in") for line in lines)
+    assert not (folder / "out").exists()
+    assert bench(folder, "--dry-run", "--scale", "paper") == 0
+    out = capsys.readouterr().out
+    assert "missing: cars3d: not in" in out and "unmingle data get cars3d" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("tiyn", "Did you mean 'tiny'"),
+        ("tiny --only three", "--only three: tiny has no such row. There is: one, two"),
+        ("tiny --seeds 0", "--seeds must be at least 1"),
+        ("tiny --budget soon", "--budget 'soon'"),
+        ("tiny --data nowhere", "--data nowhere is no folder"),
+        ("tiny --scale paper", "no data are there at the scale paper"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: str, part: str
+) -> None:
+    assert main(["bench", *words.split()]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and part in err.splitlines()[-1]
+
+
+def test_bench_alone_lists_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench"]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()] == list(TABLES)
+
+
+# ---------------------------------------------------------------------- scales, seeds, budgets
+
+
+def test_the_papers_scale_needs_data_and_a_gpu(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from unmingle.training import hardware
+
+    def run() -> str:
+        assert main(["bench", "tiny", "--data", str(folder / "sets"), "--dry-run"]) == 0
+        return capsys.readouterr().out
+
+    cars = folder / "none" / "cars3d" / "cars"
+    cars.mkdir(parents=True)
+    (cars / "list.txt").write_text("car_001_mesh\n")
+    monkeypatch.setattr(hardware, "choose_device", lambda device: "cpu")
+    assert "cars3d" not in run()
+    monkeypatch.setattr(hardware, "choose_device", lambda device: "cuda")
+    text = run()
+    assert "there: cars3d (paper scale)" in text and "tiny.npz" not in text
+    assert "6 of 6 runs are left: 12 epochs" in text  # two epochs, two rows, three seeds
+    assert "--preset paper" in text
+
+
+def test_every_seed_is_done_before_the_next(folder: Path) -> None:
+    place = Place(folder / "out", folder / "sets")
+    runs, _ = chosen(TINY, "laptop", place, 2)
+    assert [(run.seed, run.row.key) for run in runs] == [
+        (0, "one"), (0, "two"), (1, "one"), (1, "two"),
+    ]  # fmt: skip
+
+
+def test_a_row_brings_the_one_it_goes_on_from(folder: Path) -> None:
+    runs, _ = chosen(
+        TABLES["disunknown-table2"], "laptop", Place(folder), 1, ["disunknown-standard"]
+    )
+    assert [run.row.key for run in runs] == ["disunknown-stage1", "disunknown-standard"]
+
+
+def test_budgets() -> None:
+    table = with_budget(TABLES["lord-table3"], "8min")
+    assert {run.budget for run in table.runs()} == {"8min"}
+    assert with_budget(TINY, None) is TINY
+    assert total(["30min", "1h", "10steps", "5steps"]) == "1.5 h of training, 15 steps"
+    assert total([]) == "nothing to train"
+
+
+def test_runs_of_another_budget_stay_out_of_a_table(folder: Path) -> None:
+    assert bench(folder, "--seeds", "1", "--only", "one") == 0
+    assert bench(folder, "--seeds", "1", "--only", "one", "--budget", "2steps") == 0
+    place = Place(folder / "out", folder / "sets")
+    assert list(collect(TINY, place)["runs"]) == ["one-tiny-4steps-0"]
+    assert list(collect(with_budget(TINY, "2steps"), place)["runs"]) == ["one-tiny-2steps-0"]
+
+
+# ---------------------------------------------------------------------- what runs need
+
+
+def test_going_on_takes_tensors_and_leaves_stages(tmp_path: Path) -> None:
+    kind = METHODS["disunknown"]
+    told = {"labelled": ("a",), "unknown_dim": 4, "widths": (4, 8), "features": 8, "batch": 4}
+    data = grid(3, 4, 2)
+    shape, facts = tuple(data.shape), kind(**told).check(data)
+    first = kind(**told).build(shape, facts)
+    state = {name: torch.full_like(t, 0.5) for name, t in first.state_dict().items()}
+    save_file(state, tmp_path / "model.safetensors")
+    model = go_on(kind, tmp_path, 1, ("label_encoder",))(**told)
+    network = model.build(shape, facts)
+    taken = {n: bool((t == 0.5).all()) for n, t in network.state_dict().items() if t.numel() > 1}
+    assert any(name.startswith("label_encoder") for name in taken)
+    for name, same in taken.items():
+        assert same != name.startswith("label_encoder"), name
+    assert load_file(tmp_path / "model.safetensors").keys() == network.state_dict().keys()
+
+
+def test_estimates_are_those_of_the_last_tenth(tmp_path: Path) -> None:
+    names = ("I_T", "I_T'", "L_rec", "gamma", "lambda", "KL")
+    lines = [
+        {"step": step, "logs": dict.fromkeys(names, float(step))} for step in (10, 90, 95, 100)
+    ]
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert last_estimates(file) == dict.fromkeys(names, 97.5)
+
+
+# ---------------------------------------------------------------------- measures
+
+
+class Squares:
+    """Stands in for a network of ST-LPIPS."""
+
+    def distances(self, truth: np.ndarray, others: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [np.square(truth / 255 - other / 255.0).mean((1, 2, 3)) for other in others]
+
+
+NETS = {
+    "generator_widths": (4, 4, 4, 4, 4),
+    "encoder_widths": (4, 4, 4, 4, 4),
+    "batch": 8,
+    "content_dim": 4,
+    "class_dim": 4,
+}
+KNOWN = replace(PLAIN, identity="a", rest="b", columns=())
+UNKNOWN = {"labelled": ("a",), "unknown_dim": 4, "widths": (4, 8), "features": 8, "batch": 8}
+CASES = {
+    "swaps": Row("r", "R", "lord", {**NETS, "class_factor": "{identity}", "perceptual": "none"}),
+    "rebuilt": Row("r", "R", "disunknown", UNKNOWN),
+    "gap": Row("r", "R", "disunknown", UNKNOWN),
+    "estimates": Row("r", "R", "robust",
+                     {"class_factor": "{identity}", "perceptual": "none", "batch": 4}),
+    "identity": Row("r", "R", "robust",
+                    {"class_factor": "{identity}", "perceptual": "none", "batch": 4}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("score", CASES)
+def test_every_measure_gives_what_its_tables_show(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, score: str
+) -> None:
+    # Networks that judge are tested elsewhere: these are not trained, and see squares of errors.
+    monkeypatch.setattr("unmingle.evaluation.reidentification._train", lambda *_: None)
+    monkeypatch.setattr("unmingle.evaluation.st_lpips.st_lpips", lambda *_: Squares())
+    monkeypatch.setattr("unmingle.evaluation.mlp._PATIENCE", 1)
+    monkeypatch.setattr("unmingle.evaluation.mlp._SETTINGS", mlp._SETTINGS[:1])
+    shown = {m: m for table in TABLES.values() if table.score == score for m in table.measures}
+    case = replace(TINY, score=score, measures=shown, rows=(CASES[score],), settings=(KNOWN,))
+    monkeypatch.setitem(TABLES, "tiny", case)
+    assert bench(folder, "--seeds", "1") == 0
+    (line,) = json.loads((folder / "out" / "tiny.json").read_text())["lines"]
+    assert set(line["measures"]) == set(shown)
+    assert all(np.isfinite(value["mean"]) for value in line["measures"].values())
+
+
+def pictures() -> FactorDataset:
+    """Every (a, b) eight times: a bar at row a, a bar at column b, and the number in a corner."""
+    a, b = (part.ravel() for part in np.indices((8, 6, 4))[1:])
+    images = np.zeros((len(a), 16, 16, 1), np.uint8)
+    for n in range(len(a)):
+        images[n, 2 * a[n] + 2] = images[n, :, 3 * b[n] + 3] = 255
+        images[n, 0, 0] = 4 * a[n] + b[n]
+    return FactorDataset(images=images, factors={"a": a, "b": b}, name="bars")
+
+
+class Told:
+    """Holds the bar's row of `pictures` in one code and its column in the other."""
+
+    code_spaces = ("first", "second")
+
+    def __init__(self, data: FactorDataset, of: str) -> None:
+        self.data, self.of = data, of  # the factor that `first` holds
+
+    def encode(self, items: np.ndarray) -> dict[str, np.ndarray]:
+        number = np.asarray(items)[:, 0, 0, 0].astype(int)
+        codes = {"a": number // 4, "b": number % 4}
+        names = (self.of, "b" if self.of == "a" else "a")
+        return {
+            space: codes[name][:, None].astype(np.float32)
+            for space, name in zip(self.code_spaces, names, strict=True)
+        }
+
+    def decode(self, codes: dict[str, np.ndarray]) -> np.ndarray:
+        a, b = (codes[s][:, 0].astype(int) for s in self.code_spaces)
+        if self.of == "b":
+            a, b = b, a
+        return self.data.items[:24][4 * a + b]
+
+
+@pytest.mark.parametrize(("of", "look"), [("a", "first"), ("b", "second")])
+def test_what_a_code_carries_is_found(of: str, look: str) -> None:
+    data = pictures()
+    roles, found, assumed = find_spaces(Told(data, of), data, "a", "b")
+    layout = "second" if look == "first" else "first"
+    assert list(roles.items()) == [(look, "a"), (layout, "b")]
+    assert not assumed and [one.space for one in found] == [look, layout]
+    assert list(find_spaces(Told(data, of), data, "a", "")[0].items()) == [
+        (look, "a"),
+        (layout, ""),
+    ]
