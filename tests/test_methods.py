@@ -480,6 +480,23 @@ def test_stopped_and_resumed_is_never_stopped(
     assert_same(state_of(straight), state_of(um.load(run)))
 
 
+def test_starts_from_a_trained_model(tmp_path, monkeypatch):
+    first, seen = fit("vae", out=tmp_path / "a"), {}
+
+    def stopped(network, *args, **options):
+        seen.update(network.state_dict())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(base, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):  # beta-VAE has the same networks
+        fit("beta-vae", start_from=tmp_path / "a")
+    assert_same(seen, state_of(first))
+    refused(lambda: fit("vae", start_from=tmp_path), "--start-from", "no trained model")
+    refused(lambda: fit("vae", settings={"latent_dim": 3}, start_from=tmp_path / "a"),
+            "data and sizes must be the same")  # fmt: skip
+    refused(lambda: fit("lord", start_from=tmp_path / "a"), "no part that this one has")
+
+
 @every_method
 def test_a_finished_run_is_only_loaded(name, tmp_path):
     straight = fit(name, out=tmp_path)
