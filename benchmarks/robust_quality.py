@@ -24,10 +24,10 @@ import numpy as np
 from _quality import IMAGES, RESULTS, call, main, results, train_run
 
 from unmingle.bench import Run
-from unmingle.bench._scores import ESTIMATES, last_estimates
-from unmingle.bench._sets import CHAIRS, SPRITES
-from unmingle.bench.lord import ROW as LORD
-from unmingle.bench.robust import LABELS, TABLE_1
+from unmingle.bench.papers.lord import ROW as LORD
+from unmingle.bench.papers.robust import LABELS, TABLE_1
+from unmingle.bench.scores import ESTIMATES, last_estimates
+from unmingle.bench.sets import CHAIRS, SPRITES
 
 VARIANTS = tuple(LABELS)
 EPSILON = 0.125

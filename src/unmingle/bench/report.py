@@ -13,8 +13,8 @@ from typing import Any
 from unmingle.evaluation.output import write_file
 from unmingle.evaluation.plain import to_plain
 
-from ._place import Place, read_record
-from ._plan import Run, Table
+from .place import Place, read_record
+from .plan import Run, Table
 
 FORMAT = "unmingle-bench-1"
 _MISSING = "-"

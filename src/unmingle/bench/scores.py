@@ -19,7 +19,7 @@ from unmingle.commands._common import say
 from unmingle.commands._data import Reading, Rows, Splitting
 from unmingle.errors import ConfigError
 
-from ._plan import Run, Setting
+from .plan import Run, Setting
 
 if TYPE_CHECKING:
     from unmingle.data import FactorDataset
@@ -140,7 +140,9 @@ def swaps(trained: Trained) -> tuple[Numbers, Any]:
         say=say,
     )
     scores.context.update(more)
-    return _swap_numbers(scores, first, second), scores.to_dict()
+    details = scores.to_dict()
+    details["context"].pop("run")  # in the run folder; it tells where the data lie
+    return _swap_numbers(scores, first, second), details
 
 
 def _swap_numbers(scores: Scores, identity: str, rest: str) -> Numbers:
