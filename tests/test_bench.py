@@ -16,7 +16,7 @@ from data_sets import grid
 from unmingle.bench import TABLES, Figures, Row, Run, Setting, Table
 from unmingle.bench.place import Place
 from unmingle.bench.plan import setting_words
-from unmingle.bench.report import collect
+from unmingle.bench.report import collect, markdown
 from unmingle.bench.runner import chosen, total, with_budget
 from unmingle.bench.scores import SCORES, find_spaces, last_estimates
 from unmingle.bench.sets import DRAWN, correlated_rows
@@ -70,6 +70,9 @@ def test_figures_belong_to_measures_and_rows(table: Table) -> None:
             for figure in values.values():
                 float(figure.removeprefix("<"))
     assert len({row.key for row in table.rows}) == len(table.rows)
+    for setting in table.settings:  # one line a label in the section of a data set
+        shown = [run.row.label for run in table.runs() if run.setting is setting]
+        assert len(set(shown)) == len(shown)
     for number, row in enumerate(table.rows):  # a row that another starts from comes before it
         assert row.after is None or row.after in table.rows[:number]
     assert {run.setting.scale for run in table.runs()} == {"laptop", "paper"}
@@ -209,18 +212,42 @@ def test_trains_scores_writes_and_does_nothing_twice(
     assert [model.stat().st_mtime_ns for model in models[1:]] == before[1:]
 
 
-def test_the_written_table_has_the_papers_figures_below_its_own(
+def test_the_written_table_has_a_section_for_each_data_set(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bench(folder, "--seeds", "1", "--only", "one") == 0
-    lines = (folder / "out" / "tiny.md").read_text().splitlines()
-    assert lines[0] == "# tiny: Tiny" and lines[2] == "Somebody, 2020"
-    rows = [line for line in lines if line.startswith("|")]
-    assert rows[0] == "| row | scale | data | budget | seeds | b ↑ |"
-    assert rows[2].startswith("| Ours | laptop | tiny | 4steps | 1 | ")
-    assert rows[3:] == ["| Ours | published | cars | | | 0.5 |",
-                        "| Theirs | published | cars | | | <0.01 |"]  # fmt: skip
-    assert "- A note." in lines and any(line.startswith("- Machine: ") for line in lines)
+    text = (folder / "out" / "tiny.md").read_text()
+    title, paper, *sections, notes = text.split("\n\n")
+    assert (title, paper) == ("# tiny: Tiny", "Somebody, 2020")
+    assert sections[0] == "## tiny, scale laptop"
+    assert sections[1].startswith("| row | b ↑ | budget | seeds |\n|---|---|---|---|\n| Ours | 0.")
+    assert sections[1].endswith(" | 4steps | 1 |")
+    assert sections[2:] == [
+        "## cars, published",
+        "| row | b ↑ |\n|---|---|\n| Ours | 0.5 |\n| Theirs | <0.01 |",
+        "## Notes",
+    ]
+    assert "- A note.\n" in notes and "\n- Machine: " in notes
+
+
+def test_measured_numbers_stand_beside_the_published_ones() -> None:
+    line = {"scale": "paper", "data": "cars", "budget": "2epochs"}
+    ours = {"mean": 0.25, "std": 0.125}
+    calm = {"mean": 0.5, "std": None}
+    found = {
+        "lines": [
+            {**line, "label": "Ours", "seeds": [0, 1], "measures": {"b": ours}},
+            {**line, "label": "Ours, calm", "seeds": [0], "measures": {"b": calm}},
+        ],
+        "published": {"source": "Table 9", "rows": {"Ours": {"cars": {"b": ".3"}}}},
+        "runs": {},
+    }
+    lines = [line for line in markdown(TINY, found).splitlines() if line.startswith("| ")]
+    assert lines == [
+        "| row | b ↑ | published | budget | seeds |",
+        "| Ours | 0.25 ± 0.12 | .3 | 2epochs | 2 |",
+        "| Ours, calm | 0.5 | - | 2epochs | 1 |",
+    ]
 
 
 def test_an_interrupted_training_goes_on(
@@ -267,9 +294,10 @@ def test_another_plan_in_the_same_folder_is_refused(
     other = replace(TINY, rows=(Row("one", "Ours", "vae", {**SMALL, "lr": 0.5}), TINY.rows[1]))
     monkeypatch.setitem(TABLES, "tiny", other)
     capsys.readouterr()
-    assert bench(folder, "--seeds", "1") == 2
+    assert bench(folder, "--seeds", "1", "--only", "two") == 2  # before it trains the other row
     err = capsys.readouterr().err
     assert "one-tiny-4steps-0.json is of another plan" in err.splitlines()[-1]
+    assert "unmingle train vae" not in err.split("is of another plan")[0]
 
 
 def test_dry_run_says_what_would_be_done_and_does_nothing(

@@ -86,8 +86,9 @@ def bench(table: Table, runs: Sequence[Run], place: Place) -> tuple[Path, Path]:
     Raises:
         RunError: a run in OUT was trained with another command.
     """
-    from .report import write
+    from .report import collect, write
 
+    collect(table, place)  # what is in OUT must fit before anything is trained
     done = [is_done(table, run, place) for run in runs]
     for number, run in enumerate(runs):
         if not done[number]:
