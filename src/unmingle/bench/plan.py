@@ -44,6 +44,8 @@ class Setting:
     """Reading of the rows that linear models are fitted to and scored on, where they are others."""
     columns: tuple[str, ...] = ()
     """What linear models look for: continuous columns and factors."""
+    units: Mapping[str, float] = field(default_factory=dict)
+    """{continuous column: what its errors are divided by}."""
 
     def probe_words(self, space: str) -> list[str]:
         """Flags of `unmingle evaluate` for a model whose code `space` carries `rest`."""

@@ -9,6 +9,7 @@ PAPER = (
     "Reference-Based Variational Autoencoders, 2019"
 )
 STYLE = ("red", "green", "blue", "scale", "width")
+UNITS = {"width": 10.0}  # so that all amounts go to 1
 _PAIR = ("reference-vae", "symmetric-reference-vae")
 _FACES = {"reference": "expression=neutral", "pool": "all"}
 
@@ -21,6 +22,7 @@ DIGITS = Setting(
     "--test 0",
     parts=("--option part=probe --option copies=6", "--option part=test --option copies=6"),
     columns=STYLE,
+    units=UNITS,
 )
 FACES = Setting(
     "faces-expression",
@@ -40,6 +42,7 @@ _MNIST = Setting(
     files="mnist",
     parts=("--option part=probe --option copies=1", "--option part=test --option copies=1"),
     columns=STYLE,
+    units=UNITS,
 )
 _AFFECTNET = Setting(
     "affectnet",
