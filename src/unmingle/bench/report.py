@@ -97,10 +97,10 @@ def markdown(table: Table, found: dict[str, Any]) -> str:
     printed = [data for values in figures["rows"].values() for data in values]
     sections = [_section(table, found, data) for data in dict.fromkeys([*measured, *printed])]
     about = [
-        f"Published: {figures['source']}, as printed; rows have its names. Scale paper: measured here with the paper's "
-        "sizes, data and epochs. Scale laptop: measured here with compact networks, other data and "
-        "a short budget, so not comparable with the published figures. Means over seeds, ± "
-        "standard deviation.",
+        f"Published: {figures['source']}, as printed; rows have its names. Scale paper: measured "
+        "here with the paper's sizes, data and epochs. Scale laptop: measured here with compact "
+        "networks, other data and a short budget, so not comparable with the published figures. "
+        "Means over seeds, ± standard deviation.",
         *table.notes,
         *_made_by(found["runs"]),
     ]

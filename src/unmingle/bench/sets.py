@@ -109,7 +109,7 @@ def _scenes() -> FactorDataset:
 
 
 def correlated_rows(count: int | None = None) -> NDArray[np.int64]:
-    """Rows of 3D Shapes whose floor and wall hue differ by a step of ten at most, ascending.
+    """Rows of 3D Shapes whose floor and wall hue are the same or neighbours, ascending.
 
     Xiang et al. (2021), supplement 4.
 
