@@ -80,8 +80,9 @@ def run(argv: Sequence[str]) -> None:
     for text in missing:
         say(f"left out: {text}")
     if not runs:
-        other = "; --scale laptop needs none of them" if scale == "paper" else ""
-        raise ConfigError(f"{table.name}: no data are there at the scale {scale}{other}")
+        why = "no data are there" if missing else "these rows are not measured"
+        other = "; --scale laptop needs none of them" if missing and scale == "paper" else ""
+        raise ConfigError(f"{table.name}: {why} at the scale {scale}{other}")
     say(f"{table.name} at the scale {scale}: {len(runs)} runs, {total([r.budget for r in runs])}")
     file, _ = bench(table, runs, place)
     print(file.read_text(), end="")

@@ -121,7 +121,8 @@ MIG = Table(
         },
     ),
     notes=(
-        "Correlated: images whose floor hue and wall hue, of ten values each, are the same or neighbours.",
+        "Correlated: images whose floor hue and wall hue, of ten values each, are the same or "
+        "neighbours.",
         "For the other rows the supplement prints no figure. 3D Shapes is rendered here. A tenth "
         "is held out; the supplement does not say how much it held out.",
     ),
