@@ -132,8 +132,8 @@ def _section(table: Table, found: dict[str, Any], data: str) -> str:
     text.append("|" + "---|" * (1 + len(columns)))
     for label in dict.fromkeys([*(row.label for row in table.rows), *rows]):
         if label in lines or label in printed:
-            cells = [of.get(label, _MISSING) for _, of in columns]
-            text.append(f"| {label} | {' | '.join(cells)} |")
+            texts = [of.get(label, _MISSING) for _, of in columns]
+            text.append(f"| {label} | {' | '.join(texts)} |")
     scale = f"scale {next(iter(lines.values()))['scale']}" if lines else "published"
     return f"## {data}, {scale}\n\n" + "\n".join(text)
 
