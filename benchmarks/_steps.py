@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from unmingle.bench._machine import processor
 from unmingle.data import FactorDataset
+from unmingle.evaluation.record import processor
 from unmingle.methods import Method, distance
 from unmingle.nn.perceptual import VGG16
 from unmingle.training.batches import Batcher

@@ -25,9 +25,9 @@ from _quality import IMAGES, RESULTS, main, train_run
 
 import unmingle as um
 from unmingle.bench import Row, Run, Setting
-from unmingle.bench._scores import find_spaces, seen_codes
-from unmingle.bench._sets import FACES, SPRITES
-from unmingle.bench.content_style import CHAIRS, ROW, TABLE_3, TABLE_4
+from unmingle.bench.papers.content_style import CHAIRS, ROW, TABLE_3, TABLE_4
+from unmingle.bench.scores import find_spaces, seen_codes
+from unmingle.bench.sets import FACES, SPRITES
 from unmingle.commands._data import keep_values
 from unmingle.data.edges import with_edges
 from unmingle.evaluation import KnownCodes, Scores, evaluate

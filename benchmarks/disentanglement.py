@@ -20,8 +20,8 @@ from statistics import median
 import disentanglement_loops as loops
 import numpy as np
 
-from unmingle.bench._machine import machine
 from unmingle.evaluation import disentanglement as dis
+from unmingle.evaluation.record import machine
 
 ROWS, SIZES, CODES = 10_000, (10, 10, 10, 8, 4, 15), 10
 RESULTS = Path(__file__).parent / "results" / "disentanglement.json"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from unmingle.bench._scores import gaps, squared_error
+from unmingle.bench.scores import gaps, squared_error
 from unmingle.data import FactorDataset
 from unmingle.data.views import look, project
 from unmingle.evaluation.probes import probe

@@ -29,9 +29,8 @@ from disunknown_tracking import Track
 
 import unmingle as um
 from unmingle import bench
-from unmingle.bench._go_on import go_on
-from unmingle.bench._made import correlated_rows
-from unmingle.bench.disunknown import CORRELATED, DIGITS, MIG, SHAPES, STAGE_1, TABLE_2
+from unmingle.bench.papers.disunknown import CORRELATED, DIGITS, MIG, SHAPES, STAGE_1, TABLE_2
+from unmingle.bench.sets import correlated_rows
 from unmingle.data import FactorDataset, shapes3d
 
 ROWS = 16000
@@ -75,9 +74,7 @@ class Run:
     seed: int = 0
     kind: type[um.DisUnknown] = um.DisUnknown
     first: str = ""
-    """The run whose stage I this one goes on from."""
-    plan: bench.Run | None = None
-    """The run of a table that it is."""
+    """The run whose stage I this one starts from."""
 
 
 def planned(row: str, setting: bench.Setting, data: Callable[[Path], Split], measure: Measure,
@@ -85,7 +82,7 @@ def planned(row: str, setting: bench.Setting, data: Callable[[Path], Split], mea
     """A run of a table of `unmingle bench`."""
     table = TABLE_2 if setting is DIGITS else MIG
     run = bench.Run(table.row(row), setting, seed)
-    return Run(data, run.settings, run.budget, measure, seed, first=first, plan=run)
+    return Run(data, run.settings, run.budget, measure, seed, first=first)
 
 
 FIGURE_2 = {
@@ -148,12 +145,10 @@ def train(name: str, data: Path, runs: Path) -> None:
     if (out / "model.safetensors").exists():
         return
     rows, test = run.data(data)
-    kind: type[um.DisUnknown] = run.kind
-    if run.first and run.plan is not None:
+    first = runs / run.first if run.first else None
+    if first is not None:
         train(run.first, data, runs)
-        row = run.plan.row
-        kind = go_on(kind, runs / run.first, row.skip, row.without)  # type: ignore[assignment]
-    method = kind(**run.settings)
+    method = run.kind(**run.settings)
     print(
         f"{name}: {run.kind.__name__}({run.settings}), {len(rows)} rows, {run.budget}", flush=True
     )
@@ -161,7 +156,8 @@ def train(name: str, data: Path, runs: Path) -> None:
     resume = (out / "config.json").exists() and run.kind is not Track
     if isinstance(method, Track):
         method.watch(test)
-    method.fit(rows, budget=run.budget, out=out, seed=run.seed, resume=resume, overwrite=not resume)
+    method.fit(rows, budget=run.budget, out=out, seed=run.seed, start_from=first, resume=resume,
+               overwrite=not resume)  # fmt: skip
     if isinstance(method, Track):
         (out / MOVEMENT).write_text(json.dumps(method.moved()))
 

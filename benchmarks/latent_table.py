@@ -19,7 +19,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from unmingle.bench._machine import machine
+from unmingle.evaluation.record import machine
 from unmingle.nn.latent import LatentTable
 
 SIZES = (1_000, 1_000_000)

@@ -19,8 +19,8 @@ from typing import Any
 from _quality import IMAGES, RESULTS, call, main, train_run
 
 from unmingle.bench import Run, Setting
-from unmingle.bench._sets import CHAIRS, FACES, SPRITES
-from unmingle.bench.lord import ROW, TABLE_3
+from unmingle.bench.papers.lord import ROW, TABLE_3
+from unmingle.bench.sets import CHAIRS, FACES, SPRITES
 from unmingle.evaluation import ProbeResult, Scores
 
 

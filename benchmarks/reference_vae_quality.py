@@ -24,9 +24,8 @@ from _quality import IMAGES, RESULTS, main, results
 
 import unmingle as um
 from unmingle import bench
-from unmingle.bench import reference_vae as tables
-from unmingle.bench._scores import UNITS
-from unmingle.bench.reference_vae import DIGITS, STYLE
+from unmingle.bench.papers import reference_vae as tables
+from unmingle.bench.papers.reference_vae import DIGITS, STYLE, UNITS
 from unmingle.evaluation import CodeMeasures, measure_codes
 from unmingle.methods import METHODS
 from unmingle.plots import save_png, swap_grid, tile

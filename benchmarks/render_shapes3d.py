@@ -13,7 +13,7 @@ import sys
 import time
 from statistics import median
 
-from unmingle.bench._machine import machine
+from unmingle.evaluation.record import machine
 
 RUNS = 5
 COUNTS = (1000, 5000)

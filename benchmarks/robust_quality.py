@@ -24,13 +24,14 @@ import numpy as np
 from _quality import IMAGES, RESULTS, call, main, results, train_run
 
 from unmingle.bench import Run
-from unmingle.bench._scores import ESTIMATES, last_estimates
-from unmingle.bench._sets import CHAIRS, SPRITES
-from unmingle.bench.lord import ROW as LORD
-from unmingle.bench.robust import LABELS, TABLE_1
+from unmingle.bench.papers.lord import ROW as LORD
+from unmingle.bench.papers.robust import LABELS, TABLE_1
+from unmingle.bench.scores import last_logs
+from unmingle.bench.sets import CHAIRS, SPRITES
 
 VARIANTS = tuple(LABELS)
 EPSILON = 0.125
+ESTIMATES = ("I_T", "I_T'", "L_rec", "gamma", "lambda", "KL")
 SPACES = {"robust": ("appearance", "pose"), "lord": ("class", "content")}
 SCORED = ("robust-sprites-15min", "robust-chairs-15min")
 """Also judges, re-identification and the library's own scores."""
@@ -94,7 +95,7 @@ def numbers(run: Run, out: Path, source: Path, scored: bool) -> dict[str, Any]:
         "triplets": errors.to_dict(),
     }
     if run.row.method == "robust":
-        found["end"] = last_estimates(out / "metrics.jsonl")
+        found["end"] = last_logs(out / "metrics.jsonl")
     if scored:
         found |= judged(run, model, test, rows.part("train"))
     return found

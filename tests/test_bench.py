@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from data_sets import grid
-from safetensors.torch import load_file, save_file
 
 from unmingle.bench import TABLES, Figures, Row, Run, Setting, Table
-from unmingle.bench._go_on import go_on
-from unmingle.bench._made import MADE, correlated_rows
-from unmingle.bench._place import Place, planned
-from unmingle.bench._plan import setting_words
-from unmingle.bench._report import collect
-from unmingle.bench._runner import chosen, total, with_budget
-from unmingle.bench._scores import SCORES, find_spaces, last_estimates
+from unmingle.bench.place import Place
+from unmingle.bench.plan import setting_words
+from unmingle.bench.report import collect, markdown
+from unmingle.bench.runner import chosen, total, with_budget
+from unmingle.bench.scores import SCORES, find_spaces, last_logs
+from unmingle.bench.sets import DRAWN, correlated_rows
 from unmingle.cli import main
 from unmingle.commands.train import parsed
 from unmingle.data import FactorDataset, shapes3d
@@ -29,6 +28,7 @@ from unmingle.evaluation import mlp
 from unmingle.methods import METHODS, Method
 
 RUNS = {(table.name, run.name): run for table in TABLES.values() for run in table.runs()}
+COMMAND = attrgetter("command")
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def one_thread() -> Iterator[None]:
 # ---------------------------------------------------------------------- the plans
 
 
-@pytest.mark.parametrize("run", {planned(run): run for run in RUNS.values()}.values(), ids=planned)
+@pytest.mark.parametrize("run", {run.command: run for run in RUNS.values()}.values(), ids=COMMAND)
 def test_settings_are_accepted(run: Run) -> None:
     kind = METHODS[run.row.method]
     config = kind.Config(**run.settings)
@@ -50,7 +50,7 @@ def test_settings_are_accepted(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "run", {run.setting.name: run for run in RUNS.values()}.values(), ids=planned
+    "run", {run.setting.name: run for run in RUNS.values()}.values(), ids=COMMAND
 )
 def test_commands_are_understood(run: Run, tmp_path: Path) -> None:
     # Settings are looked at above; here one run of each data set with all its other flags.
@@ -70,18 +70,20 @@ def test_figures_belong_to_measures_and_rows(table: Table) -> None:
             for figure in values.values():
                 float(figure.removeprefix("<"))
     assert len({row.key for row in table.rows}) == len(table.rows)
-    assert all(row.after in ("", table.rows[0].key) for row in table.rows)
+    for setting in table.settings:  # one line a label in the section of a data set
+        shown = [run.row.label for run in table.runs() if run.setting is setting]
+        assert len(set(shown)) == len(shown)
+    for number, row in enumerate(table.rows):  # a row that another starts from comes before it
+        assert row.after is None or row.after in table.rows[:number]
     assert {run.setting.scale for run in table.runs()} == {"laptop", "paper"}
 
 
 def test_a_name_stands_for_one_command() -> None:
+    # What two tables share is trained once: neither may mean another training by it.
     commands: dict[str, set[str]] = {}
     for (_, name), run in RUNS.items():
-        commands.setdefault(name, set()).add(planned(run))
+        commands.setdefault(name, set()).add(run.command)
     assert [found for found in commands.values() if len(found) > 1] == []
-    # What two tables share is trained once.
-    assert RUNS["lord-table1", "lord-cars3d-400epochs-0"].row.label == "Ours"
-    assert RUNS["content-style-table1", "lord-cars3d-400epochs-0"].row.label == "Lord"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_a_name_stands_for_one_command() -> None:
     ids=lambda s: s.name,
 )
 def test_data_have_what_settings_name(setting: Setting) -> None:
-    if setting.data in MADE:
+    if setting.data in DRAWN:
         assert setting.scale == "laptop" or setting.data.endswith("-all.npz")
         return
     if setting.data.endswith(".npz"):
@@ -105,14 +107,14 @@ def test_data_have_what_settings_name(setting: Setting) -> None:
     assert setting.scale == "paper" or (known.embedded and not setting.files)
 
 
-def test_figures_as_printed() -> None:
-    table = TABLES["lord-table3"].published
-    assert table.by_data("Ours - semi amortized (w/ Asymmetric noise)") == {
-        "cars3d": {"transfer": "0.079", "identity_in_rest": "0.22", "rest_in_identity": "0.01"}
-    }
-    found = TABLES["content-style-table1"].published.by_data("Wu et al. (2019c)")
-    assert found == {"celeba": {"transfer": "0.185"}}
-    assert TABLES["robust-table1"].published.by_data("bvae (of Fig. 7)") == {}
+def test_figures_by_data() -> None:
+    columns = (("a", "x"), ("a", "y"), ("b", "x"))
+    figures = Figures("Table 9", columns, {"Ours": "<0.01 .22 0.010", "Theirs": "- - 3"})
+    assert figures.by_data("Ours") == {"a": {"x": "<0.01", "y": ".22"}, "b": {"x": "0.010"}}
+    assert figures.by_data("Theirs") == {"b": {"x": "3"}}
+    assert figures.by_data("Others") == {}
+    with pytest.raises(ValueError):  # a figure too few
+        Figures("Table 9", columns, {"Ours": "1 2"}).by_data("Ours")
 
 
 def test_settings_as_flags() -> None:
@@ -129,6 +131,9 @@ def test_what_a_run_is_told_last_holds() -> None:
     assert run.name == "r-s-2h-4"
     assert run.words("x/d")[:4] == ["m", "x/d", "--test", "0"]
     assert run.words()[-4:] == ["--budget", "2h", "--seed", "4"]
+    after = Run(replace(row, key="q", after=row, budgets={}), setting, 4)
+    assert after.words()[-2:] == ["--start-from", "r-s-2h-4"]
+    assert after.words(runs=Path("x"))[-2:] == ["--start-from", "x/r-s-2h-4"]
 
 
 def test_correlated_rows_are_all_there_are() -> None:
@@ -207,18 +212,42 @@ def test_trains_scores_writes_and_does_nothing_twice(
     assert [model.stat().st_mtime_ns for model in models[1:]] == before[1:]
 
 
-def test_the_written_table_has_the_papers_figures_below_its_own(
+def test_the_written_table_has_a_section_for_each_data_set(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bench(folder, "--seeds", "1", "--only", "one") == 0
-    lines = (folder / "out" / "tiny.md").read_text().splitlines()
-    assert lines[0] == "# tiny: Tiny" and lines[2] == "Somebody, 2020"
-    rows = [line for line in lines if line.startswith("|")]
-    assert rows[0] == "| row | scale | data | budget | seeds | b ↑ |"
-    assert rows[2].startswith("| Ours | laptop | tiny | 4steps | 1 | ")
-    assert rows[3:] == ["| Ours | published | cars | | | 0.5 |",
-                        "| Theirs | published | cars | | | <0.01 |"]  # fmt: skip
-    assert "- A note." in lines and any(line.startswith("- Machine: ") for line in lines)
+    text = (folder / "out" / "tiny.md").read_text()
+    title, paper, *sections, notes = text.split("\n\n")
+    assert (title, paper) == ("# tiny: Tiny", "Somebody, 2020")
+    assert sections[0] == "## tiny, scale laptop"
+    assert sections[1].startswith("| row | b ↑ | budget | seeds |\n|---|---|---|---|\n| Ours | 0.")
+    assert sections[1].endswith(" | 4steps | 1 |")
+    assert sections[2:] == [
+        "## cars, published",
+        "| row | b ↑ |\n|---|---|\n| Ours | 0.5 |\n| Theirs | <0.01 |",
+        "## Notes",
+    ]
+    assert "- A note.\n" in notes and "\n- Machine: " in notes
+
+
+def test_measured_numbers_stand_beside_the_published_ones() -> None:
+    line = {"scale": "paper", "data": "cars", "budget": "2epochs"}
+    ours = {"mean": 0.25, "std": 0.125}
+    calm = {"mean": 0.5, "std": None}
+    found = {
+        "lines": [
+            {**line, "label": "Ours", "seeds": [0, 1], "measures": {"b": ours}},
+            {**line, "label": "Ours, calm", "seeds": [0], "measures": {"b": calm}},
+        ],
+        "published": {"source": "Table 9", "rows": {"Ours": {"cars": {"b": ".3"}}}},
+        "runs": {},
+    }
+    lines = [line for line in markdown(TINY, found).splitlines() if line.startswith("| ")]
+    assert lines == [
+        "| row | b ↑ | published | budget | seeds |",
+        "| Ours | 0.25 ± 0.12 | .3 | 2epochs | 2 |",
+        "| Ours, calm | 0.5 | - | 2epochs | 1 |",
+    ]
 
 
 def test_an_interrupted_training_goes_on(
@@ -252,7 +281,7 @@ def test_a_run_that_is_trained_is_only_scored(
     data.rename(folder / "kept.npz")
     grid(6, 4, 4).save(data)
     assert bench(folder, "--seeds", "1", "--only", "one") == 2
-    assert "tiny.npz is not what" in capsys.readouterr().err
+    assert "tiny.npz has changed since" in capsys.readouterr().err
     (folder / "kept.npz").replace(data)
     assert bench(folder, "--seeds", "1", "--only", "one") == 0
     assert "unmingle train" not in capsys.readouterr().err
@@ -265,9 +294,10 @@ def test_another_plan_in_the_same_folder_is_refused(
     other = replace(TINY, rows=(Row("one", "Ours", "vae", {**SMALL, "lr": 0.5}), TINY.rows[1]))
     monkeypatch.setitem(TABLES, "tiny", other)
     capsys.readouterr()
-    assert bench(folder, "--seeds", "1") == 2
+    assert bench(folder, "--seeds", "1", "--only", "two") == 2  # before it trains the other row
     err = capsys.readouterr().err
     assert "one-tiny-4steps-0.json is of another plan" in err.splitlines()[-1]
+    assert "unmingle train vae" not in err.split("is of another plan")[0]
 
 
 def test_dry_run_says_what_would_be_done_and_does_nothing(
@@ -292,17 +322,20 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(
     ("words", "part"),
     [
         ("tiyn", "Did you mean 'tiny'"),
-        ("tiny --only three", "--only three: tiny has no such row. There is: one, two"),
+        ("tiny --only three", "tiny has no row 'three'. There is: one, two"),
         ("tiny --seeds 0", "--seeds must be at least 1"),
         ("tiny --budget soon", "--budget 'soon'"),
         ("tiny --data nowhere", "--data nowhere is no folder"),
-        ("tiny --scale paper", "no data are there at the scale paper"),
+        ("tiny --device tpu", "--device is auto, cpu,"),
+        ("tiny --threads 0", "--threads must be at least 1"),
+        ("tiny --out {folder}/sets/tiny.npz", "tiny.npz is a file; a bench needs a folder"),
+        ("tiny --scale paper", "no data are there at the scale paper; --scale laptop"),
     ],
 )
 def test_mistakes_are_told_in_a_line(
     folder: Path, capsys: pytest.CaptureFixture[str], words: str, part: str
 ) -> None:
-    assert main(["bench", *words.split()]) == 2
+    assert main(["bench", *words.format(folder=folder).split()]) == 2
     out, err = capsys.readouterr()
     assert out == "" and part in err.splitlines()[-1]
 
@@ -345,11 +378,18 @@ def test_every_seed_is_done_before_the_next(folder: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_row_brings_the_one_it_goes_on_from(folder: Path) -> None:
-    runs, _ = chosen(
-        TABLES["disunknown-table2"], "laptop", Place(folder), 1, ["disunknown-standard"]
+def test_a_row_brings_the_one_it_starts_from(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = TINY.rows
+    monkeypatch.setitem(TABLES, "tiny", replace(TINY, rows=(one, replace(two, after=one))))
+    assert bench(folder, "--seeds", "1", "--only", "two", "--budget", "2steps") == 0
+    first, second = (
+        line for line in capsys.readouterr().err.splitlines() if line.startswith("$ unmingle train")
     )
-    assert [run.row.key for run in runs] == ["disunknown-stage1", "disunknown-standard"]
+    runs = folder / "out" / "runs"
+    assert "--start-from" not in first and first.endswith(str(runs / "one-tiny-2steps-0"))
+    assert f"--start-from {runs / 'one-tiny-2steps-0'}" in second
 
 
 def test_budgets() -> None:
@@ -371,31 +411,11 @@ def test_runs_of_another_budget_stay_out_of_a_table(folder: Path) -> None:
 # ---------------------------------------------------------------------- what runs need
 
 
-def test_going_on_takes_tensors_and_leaves_stages(tmp_path: Path) -> None:
-    kind = METHODS["disunknown"]
-    told = {"labelled": ("a",), "unknown_dim": 4, "widths": (4, 8), "features": 8, "batch": 4}
-    data = grid(3, 4, 2)
-    shape, facts = tuple(data.shape), kind(**told).check(data)
-    first = kind(**told).build(shape, facts)
-    state = {name: torch.full_like(t, 0.5) for name, t in first.state_dict().items()}
-    save_file(state, tmp_path / "model.safetensors")
-    model = go_on(kind, tmp_path, 1, ("label_encoder",))(**told)
-    network = model.build(shape, facts)
-    taken = {n: bool((t == 0.5).all()) for n, t in network.state_dict().items() if t.numel() > 1}
-    assert any(name.startswith("label_encoder") for name in taken)
-    for name, same in taken.items():
-        assert same != name.startswith("label_encoder"), name
-    assert load_file(tmp_path / "model.safetensors").keys() == network.state_dict().keys()
-
-
-def test_estimates_are_those_of_the_last_tenth(tmp_path: Path) -> None:
-    names = ("I_T", "I_T'", "L_rec", "gamma", "lambda", "KL")
-    lines = [
-        {"step": step, "logs": dict.fromkeys(names, float(step))} for step in (10, 90, 95, 100)
-    ]
+def test_what_counts_of_the_logs_is_the_last_tenth(tmp_path: Path) -> None:
+    lines = [{"total_step": step, "logs": {"a": float(step)}} for step in (10, 90, 95, 100)]
     file = tmp_path / "metrics.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert last_estimates(file) == dict.fromkeys(names, 97.5)
+    assert last_logs(file) == {"a": 97.5}
 
 
 # ---------------------------------------------------------------------- measures
@@ -421,16 +441,16 @@ CASES = {
     "swaps": Row("r", "R", "lord", {**NETS, "class_factor": "{identity}", "perceptual": "none"}),
     "rebuilt": Row("r", "R", "disunknown", UNKNOWN),
     "gap": Row("r", "R", "disunknown", UNKNOWN),
-    "estimates": Row("r", "R", "robust",
+    "logged": Row("r", "R", "robust",
                      {"class_factor": "{identity}", "perceptual": "none", "batch": 4}),
     "identity": Row("r", "R", "robust",
                     {"class_factor": "{identity}", "perceptual": "none", "batch": 4}),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("score", CASES)
+@pytest.mark.parametrize(("score", "rest"), [*((score, "b") for score in CASES), ("swaps", "")])
 def test_every_measure_gives_what_its_tables_show(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, score: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, score: str, rest: str
 ) -> None:
     # Networks that judge are tested elsewhere: these are not trained, and see squares of errors.
     monkeypatch.setattr("unmingle.evaluation.reidentification._train", lambda *_: None)
@@ -438,11 +458,14 @@ def test_every_measure_gives_what_its_tables_show(
     monkeypatch.setattr("unmingle.evaluation.mlp._PATIENCE", 1)
     monkeypatch.setattr("unmingle.evaluation.mlp._SETTINGS", mlp._SETTINGS[:1])
     shown = {m: m for table in TABLES.values() if table.score == score for m in table.measures}
-    case = replace(TINY, score=score, measures=shown, rows=(CASES[score],), settings=(KNOWN,))
+    case = replace(TINY, score=score, measures=shown, rows=(CASES[score],),
+                   settings=(replace(KNOWN, rest=rest),))  # fmt: skip
     monkeypatch.setitem(TABLES, "tiny", case)
     assert bench(folder, "--seeds", "1") == 0
     (line,) = json.loads((folder / "out" / "tiny.json").read_text())["lines"]
-    assert set(line["measures"]) == set(shown)
+    assert set(line["measures"]) == (set(shown) if rest else {"identity_in_rest"})
+    for file in (folder / "out").rglob("*.json"):  # but for config.json, which finds data again
+        assert file.name == "config.json" or str(folder) not in file.read_text()
     assert all(np.isfinite(value["mean"]) for value in line["measures"].values())
 
 

@@ -95,7 +95,7 @@ def test_the_paper_preset_has_the_published_values():
         ({"adversary": "gan"}, ["--adversary", "nlu"]),
         ({"adversarial_to": ("dense",)}, ["--adversarial-to", "encoder"]),
         ({"adversarial_ramp": 2.0}, ["--adversarial-ramp"]),
-        ({"shares": (0.0, 1.0, 1.0, 1.0)}, ["--shares"]),
+        ({"shares": (0.0, 0.0, 0.0, 1.0)}, ["--shares", "the third"]),
         ({"shares": (1.0, 1.0, 1.0, 0.0)}, ["--shares", "encoders"]),
         ({"shares": (1.0, 0.0, 1.0, 1.0)}, ["--shares", "classifier"]),
         ({"shares": (1.0, 1.0)}, ["--shares"]),
@@ -289,6 +289,19 @@ def test_stage_2_starts_from_stage_1_and_keeps_it():
                 or ("convs" not in key)
             ), key
         if key.startswith("encoder."):  # frozen after stage I
+            assert torch.equal(state[key], value), key
+
+
+def test_stage_2_alone_starts_from_the_run_that_did_stage_1(tmp_path):
+    first = fit("disunknown", settings={"shares": (1.0, 0.0, 0.0, 1.0)}, out=tmp_path / "first")
+    model = fit("disunknown", settings={"shares": (0.0, 1.0, 1.0, 1.0)},
+                start_from=tmp_path / "first")  # fmt: skip
+    assert [stage.name for stage in model.report.stages] == ["classifier", "generator", "encoders"]
+    state, plain = state_of(model), state_of(first)
+    for key, value in plain.items():
+        if key.startswith(("generator.", "embeddings.")):
+            assert torch.equal(state[f"kept_{key}"], value), key
+        if key.startswith("encoder."):
             assert torch.equal(state[key], value), key
 
 

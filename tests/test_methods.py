@@ -255,10 +255,14 @@ def identifiers(tree):
                 yield value
 
 
-@pytest.mark.parametrize("part", ["data", "evaluation", "losses", "nn", "plots", "training"])
+@pytest.mark.parametrize(
+    "part", ["bench", "data", "evaluation", "losses", "nn", "plots", "training"]
+)
 def test_nothing_beneath_the_methods_knows_one(part):
     names = {n.replace("-", "") for n in METHODS} | {k.__name__.lower() for k in METHODS.values()}
     files = sorted((ROOT / "src/unmingle" / part).rglob("*.py"))
+    if part == "bench":  # but for the papers' declarations and their register
+        files = [f for f in files if f.parent.name == part and f.name != "__init__.py"]
     assert files
     for file in files:
         tree = ast.parse(file.read_text())
@@ -478,6 +482,23 @@ def test_stopped_and_resumed_is_never_stopped(
             assert one[key] == other[key]
     assert not list(run.rglob("*.tmp"))
     assert_same(state_of(straight), state_of(um.load(run)))
+
+
+def test_starts_from_a_trained_model(tmp_path, monkeypatch):
+    first, seen = fit("vae", out=tmp_path / "a"), {}
+
+    def stopped(network, *args, **options):
+        seen.update(network.state_dict())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(base, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):  # beta-VAE has the same networks
+        fit("beta-vae", start_from=tmp_path / "a")
+    assert_same(seen, state_of(first))
+    refused(lambda: fit("vae", start_from=tmp_path), "--start-from", "no trained model")
+    refused(lambda: fit("vae", settings={"latent_dim": 3}, start_from=tmp_path / "a"),
+            "data and sizes must be the same")  # fmt: skip
+    refused(lambda: fit("lord", start_from=tmp_path / "a"), "no part that this one has")
 
 
 @every_method

@@ -3,8 +3,8 @@
 `TABLES` is the register that the command line reads; importing it imports nothing heavy.
 """
 
-from . import content_style, disunknown, lord, reference_vae, robust
-from ._plan import Figures, Row, Run, Scale, Setting, Table
+from .papers import content_style, disunknown, lord, reference_vae, robust
+from .plan import Figures, Row, Run, Scale, Setting, Table
 
 TABLES: dict[str, Table] = {
     table.name: table

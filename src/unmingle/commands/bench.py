@@ -63,13 +63,15 @@ def run(argv: Sequence[str]) -> None:
         raise ConfigError(f"--seeds must be at least 1, not {args.seeds}")
     if args.data is not None and not args.data.is_dir():
         raise ConfigError(f"--data {args.data} is no folder")
-    from unmingle.bench._place import Place
-    from unmingle.bench._runner import bench, chosen, find_row, outline, scale_of, with_budget
+    if args.out.exists() and not args.out.is_dir():
+        raise ConfigError(f"--out {args.out} is a file; a bench needs a folder")
+    from unmingle.bench.place import Place
+    from unmingle.bench.runner import bench, chosen, outline, scale_of, total, with_budget
+    from unmingle.training.settings import TrainSettings
 
+    TrainSettings(device=args.device, threads=args.threads)  # refuses what is out of range
     table = with_budget(TABLES[args.name], args.budget)
     place = Place(args.out, args.data, args.device, args.threads)
-    for key in args.only:
-        find_row(table, key)
     scale = scale_of(table, args.scale, place)
     runs, missing = chosen(table, scale, place, args.seeds, args.only)
     if args.dry_run:
@@ -78,7 +80,10 @@ def run(argv: Sequence[str]) -> None:
     for text in missing:
         say(f"left out: {text}")
     if not runs:
-        raise ConfigError(f"{table.name}: no data are there at the scale {scale}")
+        why = "no data are there" if missing else "these rows are not measured"
+        other = "; --scale laptop needs none of them" if missing and scale == "paper" else ""
+        raise ConfigError(f"{table.name}: {why} at the scale {scale}{other}")
+    say(f"{table.name} at the scale {scale}: {len(runs)} runs, {total([r.budget for r in runs])}")
     file, _ = bench(table, runs, place)
     print(file.read_text(), end="")
     say(f"{file}: the table")

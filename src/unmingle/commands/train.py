@@ -41,6 +41,8 @@ class Training:
     """How long in all: a time (90s, 15min, 2h), steps (5000steps) or epochs (200epochs)."""
     seed: int = 0
     """Seed of everything random."""
+    start_from: Annotated[Path | None, flag("RUN")] = None
+    """Begin with the networks of a trained run; what it has not starts as usual."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint, with the same flags as before."""
     overwrite: bool = False

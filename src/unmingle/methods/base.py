@@ -141,6 +141,7 @@ class Method(ABC):
         budget: str | float = "15min",
         out: str | os.PathLike[str] | None = None,
         seed: int = 0,
+        start_from: str | os.PathLike[str] | None = None,
         resume: bool = False,
         overwrite: bool = False,
         info: Mapping[str, Any] | None = None,
@@ -153,6 +154,8 @@ class Method(ABC):
             budget: "90s", "15min", "2h", "5000steps", "200epochs", or seconds.
             out: the run folder; nothing is written if None.
             seed: of everything random. The same seed and steps give the same bits on CPU.
+            start_from: the run folder of a trained model whose networks and tables this one begins
+                with; what that model has not starts as usual.
             resume: continue the run in `out` from its last checkpoint.
             overwrite: replace the run in `out`.
             info: JSON values to keep in the run's config.json.
@@ -173,6 +176,7 @@ class Method(ABC):
         if not isinstance(data, FactorDataset):
             data = load_data(data)
         facts = self.check(data)
+        start = None if start_from is None else _tensors(Path(start_from))  # before one is replaced
         run = None
         if out is not None:
             run = RunFolder(out, resume=resume, overwrite=overwrite)
@@ -183,6 +187,8 @@ class Method(ABC):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = self.build(self.data_shape, facts)
+        if start is not None and (run is None or not run.checkpoint.exists()):
+            _take_over(self.network, start)
         self.run_info = {**self._describe(data, settings), **(info or {})}
         if run is not None and run.writes and not run.checkpoint.exists():
             self._write_config(run.path)  # a resumed run keeps its own until it is found to fit
@@ -446,6 +452,28 @@ def load(folder: str | os.PathLike[str]) -> Any:
         raise RunError(f"{file} is damaged or does not fit {config.name} ({first})") from error
     model.network = network.eval()
     return model
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(folder / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"--start-from {folder}: there is no trained model in it") from error
+
+
+def _take_over(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """The tensors of another model that this one has too; they must be of the same shapes."""
+    own = network.state_dict()
+    both = {name: value for name, value in state.items() if name in own}
+    if not both:
+        raise RunError("--start-from: that model has no part that this one has")
+    for name, value in both.items():
+        if value.shape != own[name].shape:
+            raise RunError(
+                f"--start-from: {name} is {list(value.shape)} there and {list(own[name].shape)} "
+                "here; data and sizes must be the same"
+            )
+    network.load_state_dict(both, strict=False)
 
 
 def _stacked(items: Sequence[Any]) -> NDArray[Any]:

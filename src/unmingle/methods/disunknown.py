@@ -146,7 +146,8 @@ class DisUnknownConfig:
     of two draws that add up."""
     shares: tuple[float, float, float, float] | None = None
     """Shares of the budget: distilling the unknown, classifier, generator, labelled encoders. 0
-    for both in the middle leaves stage II out."""
+    for both in the middle leaves stage II out; 0 for the first leaves it to the run that this one
+    starts from."""
     batch: int | None = None
     """Items per step."""
     lr: float | None = None
@@ -215,8 +216,10 @@ class DisUnknownConfig:
     def _check_shares(self) -> None:
         assert self.shares is not None
         distil, classifier, generator, encoders = self.shares
-        if not (min(self.shares) >= 0 and distil > 0):
-            raise ConfigError("--shares are four numbers of 0 or more, the first above 0")
+        if not (min(self.shares) >= 0 and distil + generator > 0):
+            raise ConfigError(
+                "--shares are four numbers of 0 or more, the first or the third above 0"
+            )
         if self.labelled and encoders == 0:
             raise ConfigError("--shares: labelled factors need encoders, the fourth number above 0")
         if self.labelled and (classifier == 0) != (generator == 0):

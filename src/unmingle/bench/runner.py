@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from unmingle.commands._common import say
-from unmingle.errors import ConfigError, RunError, nearest
+from unmingle.errors import RunError
 
-from ._made import MADE, made
-from ._place import Place, planned, read_record, save_record
-from ._plan import Row, Run, Scale, Table
+from .place import Place, read_record, save_record
+from .plan import Row, Run, Scale, Table
+from .sets import DRAWN, drawn
 
 # ---------------------------------------------------------------------- what is to be run
 
@@ -23,15 +23,12 @@ def scale_of(table: Table, asked: str, place: Place) -> Scale:
     if asked == "paper":
         return "paper"
     there = [s for s in table.settings if s.scale == "paper" and not place.missing(s)]
-    if asked == "auto" and there and _has_gpu(place):
-        return "paper"
+    if asked == "auto" and there:
+        from unmingle.training.hardware import choose_device
+
+        if not choose_device(place.device).startswith("cpu"):
+            return "paper"
     return "laptop"
-
-
-def _has_gpu(place: Place) -> bool:
-    from unmingle.training.hardware import choose_device
-
-    return not choose_device(place.device).startswith("cpu")
 
 
 def with_budget(table: Table, budget: str | None) -> Table:
@@ -44,11 +41,14 @@ def with_budget(table: Table, budget: str | None) -> Table:
         return table
     from unmingle.training.budget import Budget
 
+    def freed(row: Row) -> Row:
+        return replace(row, budgets={}, after=None if row.after is None else freed(row.after))
+
     text = str(Budget.parse(budget))
     return replace(
         table,
         settings=tuple(replace(setting, budget=text) for setting in table.settings),
-        rows=tuple(replace(row, budgets={}) for row in table.rows),
+        rows=tuple(map(freed, table.rows)),
     )
 
 
@@ -57,9 +57,13 @@ def chosen(
 ) -> tuple[list[Run], list[str]]:
     """The runs whose data are there, all of a seed before the next, and what is missing.
 
-    A row that goes on from another brings that one with it.
+    A row that starts from another brings that one with it.
+
+    Raises:
+        ConfigError: `only` names a row that the table has not.
     """
-    keys = set(only) | {table.row(key).after for key in only}
+    rows = [table.row(key) for key in only]
+    keys = {row.key for row in rows} | {row.after.key for row in rows if row.after is not None}
     missing = {s.name: place.missing(s) for s in table.settings if s.scale == scale}
     runs = [
         run
@@ -82,53 +86,41 @@ def bench(table: Table, runs: Sequence[Run], place: Place) -> tuple[Path, Path]:
     Raises:
         RunError: a run in OUT was trained with another command.
     """
-    from ._report import write
+    from .report import collect, write
 
-    for run in runs:
-        read_record(run, place)
+    collect(table, place)  # what is in OUT must fit before anything is trained
+    done = [is_done(table, run, place) for run in runs]
     for number, run in enumerate(runs):
-        if done(table, run, place):
-            continue
-        say(f"[{number + 1}/{len(runs)}] {run.name}")
-        train(table, run, place)
-        measure(table, run, place)
-        write(table, place)
+        if not done[number]:
+            say(f"[{number + 1}/{len(runs)}] {run.name}")
+            train(run, place)
+            measure(table, run, place)
+            write(table, place)
     return write(table, place)
 
 
-def done(table: Table, run: Run, place: Place) -> bool:
+def is_done(table: Table, run: Run, place: Place) -> bool:
     """Whether a run is scored as the table does it."""
     return table.score in read_record(run, place).get("measures", {})
 
 
-def train(table: Table, run: Run, place: Place) -> None:
-    """Train one run, and the one it goes on from, as far as they are not done."""
+def train(run: Run, place: Place) -> None:
+    """Train one run, and the one it starts from, as far as they are not done."""
     folder = place.folder(run)
     if not read_record(run, place):
-        save_record(run, place, {"command": planned(run)})
+        save_record(run, place, {"command": run.command})
     if (folder / "model.safetensors").exists():
         return
-    if run.row.after:
-        train(table, before(table, run), place)
-    if run.setting.data in MADE:
-        made(run.setting.data, place.out / "data")
+    if run.first is not None:
+        train(run.first, place)
+    if run.setting.data in DRAWN:
+        drawn(run.setting.data, place.out / "data")
     resume = ["--resume"] if (folder / "config.json").exists() else []
-    words = [*place.command(run), *resume]
+    words = [*place.words(run), *resume]
     say("$ " + shlex.join(["unmingle", "train", *words]))
     from unmingle.commands import train as verb
 
-    kind, args = verb.parsed(words[0], words[1:])
-    if run.row.after:
-        from ._go_on import go_on
-
-        first = place.folder(before(table, run))
-        kind = go_on(kind, first, run.row.skip, run.row.without)
-    verb.train(kind, args)
-
-
-def before(table: Table, run: Run) -> Run:
-    """The run that one goes on from."""
-    return Run(table.row(run.row.after), run.setting, run.seed)
+    verb.train(*verb.parsed(words[0], words[1:]))
 
 
 def measure(table: Table, run: Run, place: Place) -> None:
@@ -139,18 +131,20 @@ def measure(table: Table, run: Run, place: Place) -> None:
     """
     import unmingle as um
     from unmingle.commands._data import Reading, rows_for
-    from unmingle.evaluation.record import versions
+    from unmingle.evaluation.record import accelerator, machine, versions
     from unmingle.training.hardware import choose_device
 
-    from ._machine import accelerator, machine
-    from ._scores import SCORES, Trained
+    from .scores import SCORES, Trained
 
     device, source = choose_device(place.device), place.source(run.setting)
     model: Any = um.load(place.folder(run))
     model.network.to(device)
     rows = rows_for(model, source, Reading())
     if rows.train is None:
-        raise RunError(f"{source} is not what {place.folder(run)} was trained on: it has changed")
+        raise RunError(
+            f"{source} has changed since {place.folder(run)} was trained on it: bring the old data "
+            "back, or choose another folder with --out"
+        )
     trained = Trained(run, model, rows, place.folder(run), source, device, place.files(run.setting))
     numbers, details = SCORES[table.score](trained)
     found = read_record(run, place)
@@ -175,18 +169,16 @@ def outline(
     table: Table, runs: Sequence[Run], missing: Sequence[str], place: Place
 ) -> Iterator[str]:
     """The commands that would be run, the budget in all, what is there and what is missing."""
-    left = []
+    left = [run for run in runs if not is_done(table, run, place)]
     for run in runs:
-        if done(table, run, place):
+        if run in left:
+            yield shlex.join(["unmingle", "train", *place.words(run)])
+        else:
             yield f"# done: {run.name}"
-            continue
-        left.append(run)
-        if run.row.after:
-            yield f"# goes on from {before(table, run).name}:"
-        yield shlex.join(["unmingle", "train", *place.command(run)])
     yield f"{len(left)} of {len(runs)} runs are left: {total([run.budget for run in left])}"
-    for setting in {run.setting.name: run.setting for run in runs}.values():
-        yield f"there: {setting.data} ({setting.scale} scale)"
+    for data, scale in dict.fromkeys((run.setting.data, run.setting.scale) for run in runs):
+        how = f", drawn into {place.out / 'data'} before its first run" if data in DRAWN else ""
+        yield f"there: {data} ({scale} scale){how}"
     yield from (f"missing: {text}" for text in missing)
 
 
@@ -201,15 +193,3 @@ def total(budgets: Sequence[str]) -> str:
     parts = [f"{seconds / 3600:.1f} h of training"] if seconds else []
     parts += [f"{amount:,.0f} {unit}" for unit, amount in sums.items()]
     return ", ".join(parts) or "nothing to train"
-
-
-def find_row(table: Table, key: str) -> Row:
-    """The row of that key.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    keys = [row.key for row in table.rows]
-    if key not in keys:
-        raise ConfigError(f"--only {key}: {table.name} has no such row.{nearest(key, keys)}")
-    return table.row(key)

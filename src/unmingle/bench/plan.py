@@ -5,9 +5,13 @@ Nothing here trains or reads data, and importing it imports nothing heavy.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
+
+from unmingle.errors import ConfigError, nearest
 
 Scale = Literal["laptop", "paper"]
 
@@ -19,7 +23,7 @@ class Setting:
     name: str
     """Short, for names of runs."""
     data: str
-    """A set by name, a file of the folder given by --data, or one that is made (`_made.MADE`)."""
+    """A set by name, a file of the folder given by --data, or one that is drawn (`sets.DRAWN`)."""
     scale: Scale
     budget: str
     reading: str = ""
@@ -40,6 +44,8 @@ class Setting:
     """Reading of the rows that linear models are fitted to and scored on, where they are others."""
     columns: tuple[str, ...] = ()
     """What linear models look for: continuous columns and factors."""
+    units: Mapping[str, float] = field(default_factory=dict)
+    """{continuous column: what its errors are divided by}."""
 
     def probe_words(self, space: str) -> list[str]:
         """Flags of `unmingle evaluate` for a model whose code `space` carries `rest`."""
@@ -66,12 +72,8 @@ class Row:
     """Other flags than the data's for what is held out: "--test 0" where all rows are seen."""
     on: tuple[str, ...] = ()
     """Settings of the table it is measured in; all if empty."""
-    after: str = ""
-    """Key of the row from whose tensors it goes on."""
-    skip: int = 0
-    """Stages that the other row has done for it."""
-    without: tuple[str, ...] = ()
-    """First parts of the names of tensors that are not taken over."""
+    after: Row | None = None
+    """The row whose trained model, of the same data and seed, it starts from."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,20 @@ class Run:
             for name, value in own.items()
         }
 
-    def words(self, source: str | None = None) -> list[str]:
+    @property
+    def first(self) -> Run | None:
+        """The run that it starts from."""
+        return None if self.row.after is None else Run(self.row.after, self.setting, self.seed)
+
+    def words(self, source: str | None = None, runs: Path | None = None) -> list[str]:
         """What `unmingle train` is given, but --out: METHOD DATA, flags, budget and seed.
 
         Args:
             source: where the data are, if not under their own name.
+            runs: the folder with the run that it starts from, if that is named by its path.
         """
         split = self.setting.split if self.row.split is None else self.row.split
-        return [
+        words = [
             self.row.method,
             source or self.setting.data,
             *self.setting.reading.split(),
@@ -119,6 +127,14 @@ class Run:
             *setting_words(self.settings),
             *("--budget", self.budget, "--seed", str(self.seed)),
         ]
+        if self.first is not None:
+            words += ["--start-from", str((runs or Path()) / self.first.name)]
+        return words
+
+    @property
+    def command(self) -> str:
+        """As the plan has it, whatever the places of data and runs: what tells plans apart."""
+        return shlex.join(["unmingle", "train", *self.words()])
 
 
 @dataclass(frozen=True)
@@ -149,7 +165,7 @@ class Table:
     title: str
     paper: str
     score: str
-    """How a run is scored: a key of `_scores.SCORES`."""
+    """How a run is scored: a key of `scores.SCORES`."""
     measures: Mapping[str, str]
     """{key: heading} of the columns."""
     rows: tuple[Row, ...]
@@ -165,8 +181,15 @@ class Table:
                     yield Run(row, setting, seed)
 
     def row(self, key: str) -> Row:
-        """The row of that key."""
-        return next(row for row in self.rows if row.key == key)
+        """The row of that key.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        rows = {row.key: row for row in self.rows}
+        if key not in rows:
+            raise ConfigError(f"{self.name} has no row {key!r}.{nearest(key, rows)}")
+        return rows[key]
 
     def setting(self, name: str) -> Setting:
         """The setting of that name."""

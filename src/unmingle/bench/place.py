@@ -7,15 +7,14 @@ drawn, OUT/TABLE.md and OUT/TABLE.json a table.
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unmingle.errors import RunError
 
-from ._made import MADE
-from ._plan import Run, Setting
+from .plan import Run, Setting
+from .sets import DRAWN
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Place:
 
     def missing(self, setting: Setting) -> str:
         """What of a setting's data is not there, and how to get it; "" if nothing."""
-        if setting.data in MADE:
+        if setting.data in DRAWN:
             return ""
         if setting.data.endswith(".npz"):
             if self.data is None:
@@ -47,7 +46,7 @@ class Place:
 
     def source(self, setting: Setting) -> str:
         """DATA as `unmingle train` is given it."""
-        if setting.data in MADE:
+        if setting.data in DRAWN:
             return str(self.out / "data" / setting.data)
         if setting.data.endswith(".npz") and self.data is not None:
             return str(self.data / setting.data)
@@ -69,21 +68,16 @@ class Place:
         """What is known of the run, JSON."""
         return self.out / "runs" / f"{run.name}.json"
 
-    def command(self, run: Run) -> list[str]:
+    def words(self, run: Run) -> list[str]:
         """The words after `unmingle train`, without --resume."""
         files = self.files(run.setting)
         return [
-            *run.words(self.source(run.setting)),
+            *run.words(self.source(run.setting), self.out / "runs"),
             *(() if files is None else ("--folder", str(files))),
             *(() if self.device == "auto" else ("--device", self.device)),
             *(() if self.threads is None else ("--threads", str(self.threads))),
             *("--out", str(self.folder(run))),
         ]
-
-
-def planned(run: Run) -> str:
-    """The command as the plan has it, whatever the places of data and runs."""
-    return shlex.join(["unmingle", "train", *run.words()])
 
 
 def read_record(run: Run, place: Place) -> dict[str, Any]:
@@ -102,10 +96,10 @@ def read_record(run: Run, place: Place) -> dict[str, Any]:
         raise RunError(
             f"{file} is damaged ({error}); remove it, and its run is scored again"
         ) from error
-    if command != planned(run):
+    if command != run.command:
         raise RunError(
-            f"{file} is of another plan ({command}); this one is {planned(run)}: choose another "
-            "folder with --out"
+            f"{file} is of another plan: choose another folder with --out (there: {command}; "
+            f"here: {run.command})"
         )
     return found
 

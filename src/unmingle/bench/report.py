@@ -13,8 +13,8 @@ from typing import Any
 from unmingle.evaluation.output import write_file
 from unmingle.evaluation.plain import to_plain
 
-from ._place import Place, read_record
-from ._plan import Run, Table
+from .place import Place, read_record
+from .plan import Run, Table
 
 FORMAT = "unmingle-bench-1"
 _MISSING = "-"
@@ -91,39 +91,51 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def markdown(table: Table, found: dict[str, Any]) -> str:
-    """The table for people: under each row's own lines those of the paper."""
+    """The table for people: a section a data set, measured numbers beside the published ones."""
     figures = found["published"]
-    head = ["row", "scale", "data", "budget", "seeds", *table.measures.values()]
-    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    labels = [row.label for row in table.rows]
-    for label in [*labels, *(label for label in figures["rows"] if label not in labels)]:
-        for line in found["lines"]:
-            if line["label"] == label:
-                rows.append(_measured(table, line))
-        for data, values in figures["rows"].get(label, {}).items():
-            cells = [values.get(measure, _MISSING) for measure in table.measures]
-            rows.append(f"| {label} | published | {data} | | | {' | '.join(cells)} |")
+    measured = [line["data"] for line in found["lines"]]
+    printed = [data for values in figures["rows"].values() for data in values]
+    sections = [_section(table, found, data) for data in dict.fromkeys([*measured, *printed])]
     about = [
-        "Scale `paper`: measured here with the paper's sizes, data and epochs; `laptop`: measured "
-        "here with compact networks, other data and a short budget, so not comparable with the "
-        f"paper's figures; `published`: {figures['source']}, as printed. Means over seeds, ± "
-        "standard deviation.",
+        f"Published: {figures['source']}, as printed; rows have its names. Scale paper: measured "
+        "here with the paper's sizes, data and epochs. Scale laptop: measured here with compact "
+        "networks, other data and a short budget, so not comparable with the published figures. "
+        "Means over seeds, ± standard deviation.",
         *table.notes,
         *_made_by(found["runs"]),
     ]
-    listed = "\n".join(f"- {text}" for text in about)
-    return (
-        f"# {table.name}: {table.title}\n\n{table.paper}\n\n" + "\n".join(rows) + f"\n\n{listed}\n"
-    )
+    parts = [
+        f"# {table.name}: {table.title}",
+        table.paper,
+        *sections,
+        "## Notes",
+        "\n".join(f"- {text}" for text in about),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
-def _measured(table: Table, line: dict[str, Any]) -> str:
-    cells = []
-    for measure in table.measures:
-        value = line["measures"].get(measure)
-        cells.append(_MISSING if value is None else _cell(value))
-    first = [line["label"], line["scale"], line["data"], line["budget"], str(len(line["seeds"]))]
-    return f"| {' | '.join([*first, *cells])} |"
+def _section(table: Table, found: dict[str, Any], data: str) -> str:
+    lines = {line["label"]: line for line in found["lines"] if line["data"] == data}
+    rows = found["published"]["rows"]
+    printed = {label: values[data] for label, values in rows.items() if data in values}
+    columns: list[tuple[str, dict[str, str]]] = []  # heading, {label: cell}
+    for measure, heading in table.measures.items():
+        own = {label: line["measures"].get(measure) for label, line in lines.items()}
+        cells = {label: _cell(value) for label, value in own.items() if value is not None}
+        theirs = {label: values[measure] for label, values in printed.items() if measure in values}
+        columns += [(heading, cells)] if cells else []
+        columns += [("published" if cells else heading, theirs)] if theirs else []
+    if lines:
+        columns.append(("budget", {label: line["budget"] for label, line in lines.items()}))
+        columns.append(("seeds", {label: f"{len(line['seeds'])}" for label, line in lines.items()}))
+    text = [f"| row | {' | '.join(heading for heading, _ in columns)} |"]
+    text.append("|" + "---|" * (1 + len(columns)))
+    for label in dict.fromkeys([*(row.label for row in table.rows), *rows]):
+        if label in lines or label in printed:
+            cells = [of.get(label, _MISSING) for _, of in columns]
+            text.append(f"| {label} | {' | '.join(cells)} |")
+    scale = f"scale {next(iter(lines.values()))['scale']}" if lines else "published"
+    return f"## {data}, {scale}\n\n" + "\n".join(text)
 
 
 def _cell(value: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from unmingle.commands._common import say
 from unmingle.commands._data import Reading, Rows, Splitting
 from unmingle.errors import ConfigError
 
-from ._plan import Run, Setting
+from .plan import Run, Setting
 
 if TYPE_CHECKING:
     from unmingle.data import FactorDataset
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Numbers = dict[str, float]
-ESTIMATES = ("I_T", "I_T'", "L_rec", "gamma", "lambda", "KL")
-UNITS = {"width": 10.0}  # so that all amounts go to 1
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,9 @@ def swaps(trained: Trained) -> tuple[Numbers, Any]:
         say=say,
     )
     scores.context.update(more)
-    return _swap_numbers(scores, first, second), scores.to_dict()
+    details = scores.to_dict()
+    details["context"].pop("run")  # in the run folder; it tells where the data lie
+    return _swap_numbers(scores, first, second), details
 
 
 def _swap_numbers(scores: Scores, identity: str, rest: str) -> Numbers:
@@ -214,16 +214,18 @@ def gap(trained: Trained) -> tuple[Numbers, Any]:
 # ---------------------------------------------------------------------- what training logged
 
 
-def last_estimates(metrics: Path) -> Numbers:
-    """Means of what a run logged of its estimates over the last tenth of its steps."""
+def last_logs(metrics: Path) -> Numbers:
+    """Means of what a run's stages logged over the last tenth of its steps."""
     lines = [json.loads(line) for line in metrics.open()]
-    late = [line["logs"] for line in lines if line["step"] > 0.9 * lines[-1]["step"]]
-    return {name: statistics.fmean(logs[name] for logs in late) for name in ESTIMATES}
+    end = 0.9 * lines[-1]["total_step"]
+    late = [line["logs"] for line in lines if line["total_step"] > end]
+    means = {name: [logs[name] for logs in late if name in logs] for name in late[-1]}
+    return {name: statistics.fmean(values) for name, values in means.items()}
 
 
-def estimates(trained: Trained) -> tuple[Numbers, Any]:
-    """Both estimates of the mutual information and the reconstruction, at the end of training."""
-    found = last_estimates(trained.folder / "metrics.jsonl")
+def logged(trained: Trained) -> tuple[Numbers, Any]:
+    """What training logged, at its end."""
+    found = last_logs(trained.folder / "metrics.jsonl")
     return found, found
 
 
@@ -257,8 +259,9 @@ def linear(trained: Trained) -> tuple[Numbers, Any]:
     probe, test = _probed(trained)
     amounts = [name for name in columns if name in test.continuous]
     factors = [name for name in columns if name not in amounts]
+    units = trained.setting.units
     found = measure_codes(
-        trained.model, probe, test, continuous=amounts, factors=factors, units=UNITS
+        trained.model, probe, test, continuous=amounts, factors=factors, units=units
     )
     space = next(iter(trained.model.code_spaces))
     numbers = {name: found.amounts[space][name].mae for name in amounts}
@@ -283,7 +286,7 @@ SCORES: dict[str, Score] = {
     "swaps": swaps,
     "rebuilt": rebuilt,
     "gap": gap,
-    "estimates": estimates,
+    "logged": logged,
     "identity": identity,
     "linear": linear,
 }
