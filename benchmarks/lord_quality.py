@@ -12,8 +12,8 @@ Table 3 are those of `unmingle bench lord-table3`.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from _quality import IMAGES, RESULTS, call, main, train_run
@@ -21,17 +21,19 @@ from _quality import IMAGES, RESULTS, call, main, train_run
 from unmingle.bench import Run, Setting
 from unmingle.bench.papers.lord import ROW, TABLE_3
 from unmingle.bench.sets import CHAIRS, FACES, SPRITES
-from unmingle.evaluation import Scores
+from unmingle.evaluation import ProbeResult, Scores
 
 
 def lord(setting: Setting, budget: str, seed: int = 0, **other: Any) -> Run:
     return Run(ROW, replace(setting, budget=budget, **other), seed)
 
 
+METRICS = ("st_lpips_alex", "st_lpips_vgg", "mse")
+SEEDS = "sprites-15min-"
 NEW_CLASSES = "--test-by character --test-values 80:96"
 TABLE_3_NAMES = {run.row.key: run for run in TABLE_3.runs() if run.setting.name == SPRITES.name}
 RUNS = {
-    **{f"sprites-15min-{seed}": lord(SPRITES, "15min", seed) for seed in range(3)},
+    **{f"{SEEDS}{seed}": lord(SPRITES, "15min", seed) for seed in range(3)},
     "sprites-5min": lord(SPRITES, "5min"),
     "sprites-45min": lord(SPRITES, "45min"),
     "chairs-15min": lord(CHAIRS, "15min"),
@@ -65,10 +67,32 @@ def table() -> None:
     print("| run | images/s | AlexNet | VGG | MSE | SSIM |", end="")
     print(" class←content | class←class | content←content | content←class |")
     print("|" + "---|" * 10)
-    for name in RUNS:
-        file = RESULTS / f"{name}.json"
-        if file.exists():
-            print(f"| {name} | " + " | ".join(row(Scores.load(file))) + " |")
+    files = {name: RESULTS / f"{name}.json" for name in RUNS}
+    found = {name: Scores.load(file) for name, file in files.items() if file.exists()}
+    for name, scores in found.items():
+        print(f"| {name} | " + " | ".join(row(scores)) + " |")
+    seeds = [numbers(scores) for name, scores in found.items() if name.startswith(SEEDS)]
+    if len(seeds) > 1:
+        spread = [f"{mean(each):.3f} ± {stdev(each):.3f}" for each in zip(*seeds, strict=True)]
+        print(f"| {SEEDS[:-1]}, mean ± standard deviation | - | " + " | ".join(spread) + " |")
+
+
+def probed(scores: Scores) -> list[ProbeResult]:
+    """Who is told from the content code, from the class code; likewise the content."""
+    assert scores.transfer is not None
+    label, content = (scores.transfer.roles[role] for role in ("class", "content"))
+    content = scores.context["probe_factors"].get("content", content)
+    label_first = [(label, "content"), (label, "class"), (content, "content"), (content, "class")]
+    return [scores.probe(factor, space) for factor, space in label_first]
+
+
+def numbers(scores: Scores) -> list[float]:
+    """Shares of the better copy floor, SSIM, accuracies of the probes."""
+    moved = scores.transfer
+    assert moved is not None
+    shares = [moved.metrics[metric].ratio.value for metric in METRICS]
+    accuracies = [found.accuracy for found in probed(scores)]
+    return [*shares, moved.metrics["ssim"].model.value, *accuracies]
 
 
 def row(scores: Scores) -> list[str]:
@@ -78,15 +102,11 @@ def row(scores: Scores) -> list[str]:
     moved = scores.transfer
     if moved is None:
         return [*cells, *["-"] * 8]
-    for metric in ("st_lpips_alex", "st_lpips_vgg", "mse"):
+    for metric in METRICS:
         ratio = moved.metrics[metric].ratio
         cells.append(f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]")
     cells.append(f"{moved.metrics['ssim'].model.value:.3f}")
-    label, content = moved.roles["class"], moved.roles["content"]
-    content = scores.context["probe_factors"].get("content", content)
-    for factor, space in product((label, content), ("content", "class")):
-        found = scores.probe(factor, space)
-        cells.append(f"{found.accuracy:.3f} (chance {found.chance:.3f})")
+    cells += [f"{found.accuracy:.3f} (chance {found.chance:.3f})" for found in probed(scores)]
     return cells
 
 

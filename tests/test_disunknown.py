@@ -14,6 +14,7 @@ from torch.distributions import Normal, kl_divergence
 import unmingle as um
 from unmingle.cli import main
 from unmingle.methods.disunknown import DisUnknownConfig
+from unmingle.nn.embedding import own_noise
 from unmingle.training.images import ImageSource
 from unmingle.training.players import Trainee
 from unmingle.training.stage import Progress, View
@@ -444,8 +445,33 @@ def test_posteriors_are_codes_with_their_spread(model):
     found, codes = model.posteriors(labelled()), model.encode(labelled())
     assert list(found) == list(codes) == ["kind", "pose", "unknown"]
     for space, (mean, std) in found.items():
-        assert np.array_equal(mean, codes[space])
         assert std.shape == mean.shape and (std > 0).all()
+        if space != "unknown":
+            assert np.array_equal(mean, codes[space])
+
+
+def test_unknown_codes_are_draws_that_belong_to_their_items(model):
+    images = labelled().images
+    (mean, std), codes = model.posteriors(images)["unknown"], model.encode(images)["unknown"]
+    noise = (codes - mean) / std
+    assert np.abs(noise).max() < 5 and noise.std() == pytest.approx(1, abs=0.3)
+    back = model.encode(images[::-1].copy())["unknown"][::-1]
+    np.testing.assert_allclose(codes, back, atol=1e-5)
+    model.config.unknown_code = "mean"
+    try:
+        np.testing.assert_array_equal(model.encode(images)["unknown"], mean)
+    finally:
+        model.config.unknown_code = "draw"
+
+
+def test_noise_of_an_item_is_standard_normal_and_its_own():
+    items = torch.rand(3000, 2, 3, 3)
+    noise = own_noise(items, 5)
+    assert noise.shape == (3000, 5) and noise.dtype == torch.float32
+    torch.testing.assert_close(noise.mean(0), torch.zeros(5), atol=0.1, rtol=0)
+    torch.testing.assert_close(noise.T.cov(), torch.eye(5), atol=0.1, rtol=0)
+    again = own_noise(items[100:110].contiguous(memory_format=torch.channels_last), 5)
+    assert torch.equal(again, noise[100:110])
 
 
 def test_embeddings_by_name(model):

@@ -13,9 +13,11 @@ from test_vae import laplace
 from torch.distributions import Normal
 
 import unmingle as um
+from unmingle.cli import main
 from unmingle.losses import variational as losses
 from unmingle.methods import METHODS
 from unmingle.methods.reference_vae import reference_rows
+from unmingle.plots import save_png
 from unmingle.training.players import Trainee, optimise
 from unmingle.training.stage import Context, Progress, View
 
@@ -334,6 +336,22 @@ def test_conditional_synthesis_keeps_the_common_code(name):
     expected = model.decode({"common": common, "target": model.reference_code})
     assert np.array_equal(neutral, expected) and model.reference_code.shape == (1, 6)
     refused(lambda: METHODS[name]().to_reference(data.images), "not trained", kind=um.RunError)
+
+
+def test_samples_on_the_command_line(tmp_path, capsys):
+    data, run = labelled(), tmp_path / "run"
+    fit("reference-vae", out=run)
+    picture, out = tmp_path / "x.png", tmp_path / "drawn.png"
+    save_png(picture, data.images[0])
+    taken = ["--take", f"common={picture}", "--count", "3"]
+    assert main(["sample", str(run), *taken, "-o", str(tmp_path / "drawn.npz")]) == 0
+    model = um.load(run)
+    expected = model.sample(3, items={"common": data.images[:1]})
+    with np.load(tmp_path / "drawn.npz") as saved:
+        assert np.array_equal(saved["images"], expected)
+    assert main(["sample", str(run), "-o", str(out)]) == 0 and out.exists()
+    assert main(["sample", str(run), "--label", "target=0", "-o", str(out), "--overwrite"]) == 2
+    assert "target has no labels" in capsys.readouterr().err
 
 
 def test_the_paper_preset_has_the_published_values():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unmingle.data import FactorDataset
 from unmingle.errors import ConfigError, DataError, nearest
 from unmingle.nn.code_statistics import CodeStatistics
-from unmingle.nn.embedding import LabelEmbedding
+from unmingle.nn.embedding import LabelEmbedding, own_noise
 from unmingle.nn.gaussian import CodeHeads, GaussianEncoder, Generator, Heads
 from unmingle.training.stage import Stage
 
@@ -94,6 +94,10 @@ class DisUnknownConfig:
     label_starts: tuple[Literal["zero", "random", "linear", "circle"], ...] | None = None
     """How the embeddings of a factor start, one for all or one each: all alike, apart at random,
     evenly along a line (values in an order), or around a circle (an order that closes)."""
+    unknown_code: Literal["draw", "mean"] = "draw"
+    """What `encode` gives of q(u|x): a draw, always the same for the same item, as everything in
+    training sees it; or the mean. Below its own noise a mean may tell labelled factors, where no
+    adversary has looked."""
     unknown_keep: float | None = None
     """Nested dropout: how often the unknown code's last dimension is kept; 1: always all."""
     label_keep: tuple[float, ...] = (1.0,)
@@ -370,8 +374,13 @@ class DisUnknown(DrawingMethod):
         return found
 
     def encode_items(self, items: Tensor) -> dict[str, Tensor]:
-        """The means of all codes."""
-        return {space: mean for space, (mean, _) in self.gaussians(items).items()}
+        """The means of the labelled codes, and of the unknown a draw or the mean."""
+        found = self.gaussians(items)
+        codes = {space: mean for space, (mean, _) in found.items()}
+        if UNKNOWN in codes and self.config.unknown_code == "draw":
+            mean, std = found[UNKNOWN]
+            codes[UNKNOWN] = mean + std * own_noise(items, mean.shape[1])
+        return codes
 
     def decode_codes(self, codes: dict[str, Tensor]) -> Tensor:
         """G of all codes, none of their dimensions dropped."""
@@ -421,7 +430,7 @@ class DisUnknown(DrawingMethod):
     def posteriors(self, items: Any) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
         """Mean and standard deviation of every code: {code space: (float32 [N, dim], the same)}.
 
-        What MIG (supplement 2.2) asks for: `encode` gives the means alone, which are points.
+        What MIG (supplement 2.2) asks for: the codes of `encode` are points.
 
         Args:
             items: as for `encode`.

@@ -272,7 +272,9 @@ class Reference(Stage):
     def infer(self, batch: Batch) -> Inferred:
         """Codes of a batch, z of both sets in one pass."""
         pool, reference = self.see(batch)
-        common = self.method.latent("common_encoder", torch.cat([pool, reference]), self.noise(batch))
+        common = self.method.latent(
+            "common_encoder", torch.cat([pool, reference]), self.noise(batch)
+        )
         noise = batch["pool"].randn(self.config.target_dim)
         target = self.method.latent("target_encoder", pool, noise)
         return Inferred(pool, reference, common, target)
