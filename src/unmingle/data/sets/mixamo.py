@@ -18,12 +18,12 @@ from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads
 from unmingle.data.sets._base import NamedSet, Protocol, missing
 from unmingle.data.sets._bvh import Skeleton, positions, read_bvh, read_skeleton
-from unmingle.data.sets._papers import DISUNKNOWN
+from unmingle.data.sets._papers import XIANG_2021
 from unmingle.data.sets._people import of_files, read_frames, refuse_geometry
 from unmingle.errors import DataError, nearest
 
 _CHARACTERS, _HELD_OUT = 36, 4
-_PAPER = f"{DISUNKNOWN} 6.4"
+_PAPER = f"{XIANG_2021} 6.4"
 
 
 def read(

@@ -13,7 +13,7 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.folders import find_images
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol
-from unmingle.data.sets._papers import LORD
+from unmingle.data.sets._papers import GABBAY_2020
 from unmingle.data.sets._photos import matched, read_listed
 from unmingle.errors import DataError
 
@@ -104,7 +104,7 @@ SET = NamedSet(
         "lord": Protocol(
             "angles 45, 90 and 135 (4,824 pictures), a tenth of them held out at random; "
             "class expression",
-            LORD,
+            GABBAY_2020,
             _lord,
         )
     },
