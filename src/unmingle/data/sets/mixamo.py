@@ -127,7 +127,7 @@ def _chosen(
     return wanted
 
 
-def _disunknown(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
+def _xiang(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
     """Neither a character nor a motion of the test rows is in the training rows."""
     masks = []
     for factor, share in (("character", _HELD_OUT / _CHARACTERS), ("motion", 0.1)):
@@ -168,7 +168,7 @@ SET = NamedSet(
             "a ninth of the characters (4 of 36) and a tenth of the motions held out; what mixes "
             "held-out and other ones is left out (the paper names neither)",
             _PAPER,
-            _disunknown,
+            _xiang,
         )
     },
 )

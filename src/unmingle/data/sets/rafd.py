@@ -75,7 +75,7 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
     )
 
 
-def _lord(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
+def _gabbay(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
     """Three angles, a tenth of the pictures held out."""
     turned = np.isin(data.factor("angle"), [ANGLES.index(angle) for angle in ("45", "90", "135")])
     if not turned.any():
@@ -105,7 +105,7 @@ SET = NamedSet(
             "angles 45, 90 and 135 (4,824 pictures), a tenth of them held out at random; "
             "class expression",
             GABBAY_2020,
-            _lord,
+            _gabbay,
         )
     },
 )

@@ -154,7 +154,7 @@ def _landmarks(file: Path, axes: int) -> NDArray[np.float64]:
     return lines.reshape(len(lines), -1, axes)
 
 
-def _disunknown(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
+def _xiang(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
     """1,000 identities of dev, drawn once for all, against those of test."""
     part = data.factor("part")
     dev, test = (np.flatnonzero(part == PARTS.index(name)) for name in PARTS)
@@ -192,7 +192,7 @@ SET = NamedSet(
             "1,000 identities of dev to train, drawn with seed 0 (all, where there are fewer), the "
             "identities of test to test",
             f"{XIANG_2021} 6.3",
-            _disunknown,
+            _xiang,
         )
     },
 )
