@@ -14,7 +14,7 @@ import torch
 from data_sets import grid
 
 from unmingle.bench import TABLES, Figures, Row, Run, Setting, Table
-from unmingle.bench.place import Place
+from unmingle.bench.place import Place, save_record
 from unmingle.bench.plan import setting_words
 from unmingle.bench.report import collect, markdown
 from unmingle.bench.runner import chosen, total, with_budget
@@ -262,7 +262,8 @@ def test_an_interrupted_training_goes_on(
     run = folder / "out" / "runs" / "one-tiny-4steps-0"
     assert (run / "checkpoint").is_dir() and not (run / "model.safetensors").exists()
     logged = (run / "metrics.jsonl").read_text()
-    assert "--resume" not in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "--resume" not in err and err.endswith("the same command goes on from here\n")
     assert bench(folder, "--seeds", "1", "--only", "one") == 0
     assert "--resume" in capsys.readouterr().err
     assert (run / "metrics.jsonl").read_text() == logged  # no step was made again
@@ -397,15 +398,17 @@ def test_budgets() -> None:
     assert {run.budget for run in table.runs()} == {"8min"}
     assert with_budget(TINY, None) is TINY
     assert total(["30min", "1h", "10steps", "5steps"]) == "1.5 h of training, 15 steps"
+    assert total(["15min", "30s"]) == "15.5 min of training"
     assert total([]) == "nothing to train"
 
 
-def test_runs_of_another_budget_stay_out_of_a_table(folder: Path) -> None:
-    assert bench(folder, "--seeds", "1", "--only", "one") == 0
-    assert bench(folder, "--seeds", "1", "--only", "one", "--budget", "2steps") == 0
-    place = Place(folder / "out", folder / "sets")
-    assert list(collect(TINY, place)["runs"]) == ["one-tiny-4steps-0"]
-    assert list(collect(with_budget(TINY, "2steps"), place)["runs"]) == ["one-tiny-2steps-0"]
+def test_runs_of_another_budget_stay_out_of_a_table(tmp_path: Path) -> None:
+    place, short = Place(tmp_path), with_budget(TINY, "2steps")
+    for table, seed in ((TINY, 0), (TINY, 3), (short, 0)):
+        run = next(table.runs(seed))
+        save_record(run, place, {"command": run.command, "measures": {"linear": {"b": 0.5}}})
+    assert list(collect(TINY, place)["runs"]) == ["one-tiny-4steps-0", "one-tiny-4steps-3"]
+    assert list(collect(short, place)["runs"]) == ["one-tiny-2steps-0"]
 
 
 # ---------------------------------------------------------------------- what runs need

@@ -190,6 +190,7 @@ def total(budgets: Sequence[str]) -> str:
     for budget in map(Budget.parse, budgets):
         sums[budget.unit] = sums.get(budget.unit, 0.0) + budget.amount
     seconds = sums.pop("seconds", 0.0)
-    parts = [f"{seconds / 3600:.1f} h of training"] if seconds else []
+    time = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.3g} min"
+    parts = [f"{time} of training"] if seconds else []
     parts += [f"{amount:,.0f} {unit}" for unit, amount in sums.items()]
     return ", ".join(parts) or "nothing to train"

@@ -84,7 +84,11 @@ def run(argv: Sequence[str]) -> None:
         other = "; --scale laptop needs none of them" if missing and scale == "paper" else ""
         raise ConfigError(f"{table.name}: {why} at the scale {scale}{other}")
     say(f"{table.name} at the scale {scale}: {len(runs)} runs, {total([r.budget for r in runs])}")
-    file, _ = bench(table, runs, place)
+    try:
+        file, _ = bench(table, runs, place)
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from here")
+        raise
     print(file.read_text(), end="")
     say(f"{file}: the table")
 

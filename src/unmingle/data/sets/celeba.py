@@ -19,7 +19,7 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, by_drawn_values, need
 from unmingle.data.sets._files import read_lines
-from unmingle.data.sets._papers import CONTENT_STYLE, LORD
+from unmingle.data.sets._papers import GABBAY_2020, REN_2021
 from unmingle.data.sets._photos import by_part, read_listed
 from unmingle.errors import DataError
 
@@ -182,12 +182,12 @@ SET = NamedSet(
         "lord": Protocol(
             "1,000 of the 10,177 identities held out, drawn once for all (the paper names none); "
             "class identity",
-            LORD,
+            GABBAY_2020,
             by_drawn_values("identity", 1000, "lord"),
         ),
         "content-style": Protocol(
             "1,000 of the 10,177 identities held out: those of lord",
-            CONTENT_STYLE,
+            REN_2021,
             by_drawn_values("identity", 1000, "content-style"),
         ),
     },

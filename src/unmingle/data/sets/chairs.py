@@ -14,7 +14,7 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, by_drawn_values, missing
 from unmingle.data.sets._items import read_picture_files
-from unmingle.data.sets._papers import CONTENT_STYLE
+from unmingle.data.sets._papers import REN_2021
 from unmingle.errors import DataError
 
 AZIMUTHS = tuple(step * 360 // 31 for step in range(31))
@@ -115,7 +115,7 @@ SET = NamedSet(
     splits={
         "content-style": Protocol(
             "1,293 models to train, 100 to test",
-            CONTENT_STYLE,
+            REN_2021,
             by_drawn_values("model", 100, "content-style"),
         )
     },

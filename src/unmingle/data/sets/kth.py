@@ -23,7 +23,7 @@ from unmingle.data.folders import find_images, listing_stamp
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, by_values, missing
 from unmingle.data.sets._files import read_lines
-from unmingle.data.sets._papers import LORD
+from unmingle.data.sets._papers import GABBAY_2020
 from unmingle.data.sets._photos import random_rows, read_listed
 from unmingle.data.videos import VideoFrames
 from unmingle.errors import DataError
@@ -203,7 +203,7 @@ SET = NamedSet(
         ),
         "lord": Protocol(
             "all persons to train, a tenth of the frames held out at random; class person",
-            LORD,
+            GABBAY_2020,
             random_rows(0.1),
         ),
     },

@@ -18,12 +18,12 @@ from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads
 from unmingle.data.sets._base import NamedSet, Protocol, missing
 from unmingle.data.sets._bvh import Skeleton, positions, read_bvh, read_skeleton
-from unmingle.data.sets._papers import DISUNKNOWN
+from unmingle.data.sets._papers import XIANG_2021
 from unmingle.data.sets._people import of_files, read_frames, refuse_geometry
 from unmingle.errors import DataError, nearest
 
 _CHARACTERS, _HELD_OUT = 36, 4
-_PAPER = f"{DISUNKNOWN} 6.4"
+_PAPER = f"{XIANG_2021} 6.4"
 
 
 def read(
@@ -127,7 +127,7 @@ def _chosen(
     return wanted
 
 
-def _disunknown(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
+def _xiang(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
     """Neither a character nor a motion of the test rows is in the training rows."""
     masks = []
     for factor, share in (("character", _HELD_OUT / _CHARACTERS), ("motion", 0.1)):
@@ -168,7 +168,7 @@ SET = NamedSet(
             "a ninth of the characters (4 of 36) and a tenth of the motions held out; what mixes "
             "held-out and other ones is left out (the paper names neither)",
             _PAPER,
-            _disunknown,
+            _xiang,
         )
     },
 )

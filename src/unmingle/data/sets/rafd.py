@@ -13,7 +13,7 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.folders import find_images
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol
-from unmingle.data.sets._papers import LORD
+from unmingle.data.sets._papers import GABBAY_2020
 from unmingle.data.sets._photos import matched, read_listed
 from unmingle.errors import DataError
 
@@ -75,7 +75,7 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
     )
 
 
-def _lord(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
+def _gabbay(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
     """Three angles, a tenth of the pictures held out."""
     turned = np.isin(data.factor("angle"), [ANGLES.index(angle) for angle in ("45", "90", "135")])
     if not turned.any():
@@ -104,8 +104,8 @@ SET = NamedSet(
         "lord": Protocol(
             "angles 45, 90 and 135 (4,824 pictures), a tenth of them held out at random; "
             "class expression",
-            LORD,
-            _lord,
+            GABBAY_2020,
+            _gabbay,
         )
     },
 )

@@ -16,7 +16,7 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import Download, NamedSet, Protocol, by_values, held_out, missing
 from unmingle.data.sets._items import read_image_blocks
-from unmingle.data.sets._papers import LORD
+from unmingle.data.sets._papers import GABBAY_2020
 from unmingle.data.splits import hold_rows
 from unmingle.data.storage import Items, check_memory, row_blocks
 from unmingle.errors import ConfigError, DataError, nearest
@@ -233,13 +233,13 @@ SET = NamedSet(
         "smallnorb": Protocol(
             "the 25 toys of the training file to train, the other 25 to test (official); class "
             "category,instance,elevation,lighting, content azimuth",
-            LORD,
+            GABBAY_2020,
             by_values("instance", (0, 1, 2, 3, 5), "the split smallnorb"),
         ),
         "smallnorb-poses": Protocol(
             "all toys to train, a tenth of the images, drawn once for all, to test; class "
             "category,instance,lighting, content azimuth and elevation",
-            LORD,
+            GABBAY_2020,
             _poses,
         ),
     },

@@ -20,7 +20,7 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads
 from unmingle.data.sets._base import NamedSet, Protocol, missing
-from unmingle.data.sets._papers import DISUNKNOWN
+from unmingle.data.sets._papers import XIANG_2021
 from unmingle.data.sets._people import of_files, read_frames, refuse_geometry
 from unmingle.data.tables import NpzTable
 from unmingle.errors import ConfigError, DataError
@@ -154,7 +154,7 @@ def _landmarks(file: Path, axes: int) -> NDArray[np.float64]:
     return lines.reshape(len(lines), -1, axes)
 
 
-def _disunknown(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
+def _xiang(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
     """1,000 identities of dev, drawn once for all, against those of test."""
     part = data.factor("part")
     dev, test = (np.flatnonzero(part == PARTS.index(name)) for name in PARTS)
@@ -191,8 +191,8 @@ SET = NamedSet(
         "disunknown": Protocol(
             "1,000 identities of dev to train, drawn with seed 0 (all, where there are fewer), the "
             "identities of test to test",
-            f"{DISUNKNOWN} 6.3",
-            _disunknown,
+            f"{XIANG_2021} 6.3",
+            _xiang,
         )
     },
 )
