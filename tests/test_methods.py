@@ -498,7 +498,9 @@ def test_starts_from_a_trained_model(tmp_path, monkeypatch):
     refused(lambda: fit("vae", start_from=tmp_path), "--start-from", "no trained model")
     refused(lambda: fit("vae", settings={"latent_dim": 3}, start_from=tmp_path / "a"),
             "data and sizes must be the same")  # fmt: skip
-    refused(lambda: fit("lord", start_from=tmp_path / "a"), "no part that this one has")
+    refused(lambda: fit("lord", out=tmp_path / "a", overwrite=True, start_from=tmp_path / "a"),
+            "no part that this one has")  # fmt: skip
+    assert_same(state_of(um.load(tmp_path / "a")), state_of(first))  # nothing was removed
 
 
 @every_method

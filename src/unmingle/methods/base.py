@@ -176,19 +176,18 @@ class Method(ABC):
         if not isinstance(data, FactorDataset):
             data = load_data(data)
         facts = self.check(data)
-        start = None if start_from is None else _tensors(Path(start_from))  # before one is replaced
+        self.data_shape, self.facts = tuple(data.shape), facts
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = self.build(self.data_shape, facts)
+        if start_from is not None:  # what does not fit is refused before an earlier run is removed
+            _take_over(network, _tensors(Path(start_from)))
         run = None
         if out is not None:
             run = RunFolder(out, resume=resume, overwrite=overwrite)
         elif resume or overwrite:
             raise ConfigError("resume and overwrite need the run folder: out")
-        self.data_shape = tuple(data.shape)
-        self.facts = facts
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.network = self.build(self.data_shape, facts)
-        if start is not None and (run is None or not run.checkpoint.exists()):
-            _take_over(self.network, start)
+        self.network = network
         self.run_info = {**self._describe(data, settings), **(info or {})}
         if run is not None and run.writes and not run.checkpoint.exists():
             self._write_config(run.path)  # a resumed run keeps its own until it is found to fit
