@@ -1,14 +1,14 @@
-"""The tables of the papers: what is run for each, at the paper's scale or a laptop's.
+"""The tables of the papers, and one of all methods: what is run for each, at which scale.
 
 `TABLES` is the register that the command line reads; importing it imports nothing heavy.
 """
 
-from .papers import content_style, disunknown, lord, reference_vae, robust
+from .papers import content_style, disunknown, lord, reference_vae, robust, together
 from .plan import Figures, Row, Run, Scale, Setting, Table
 
 TABLES: dict[str, Table] = {
     table.name: table
-    for paper in (lord, content_style, disunknown, robust, reference_vae)
+    for paper in (lord, content_style, disunknown, robust, reference_vae, together)
     for table in paper.TABLES
 }
 

@@ -101,10 +101,12 @@ class Run:
         told = self.setting.told.get(self.row.method, {})
         here = self.row.by_data.get(self.setting.name, {})
         own = {**preset, **told, **self.row.settings, **here}
-        return {
-            name: value.format(identity=self.setting.identity) if isinstance(value, str) else value
-            for name, value in own.items()
-        }
+        return {name: self._filled(value) for name, value in own.items()}
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(self._filled, value))
+        return value.format(identity=self.setting.identity) if isinstance(value, str) else value
 
     @property
     def first(self) -> Run | None:
@@ -164,13 +166,15 @@ class Table:
     name: str
     title: str
     paper: str
+    """What it is of: a paper, or a sentence."""
     score: str
     """How a run is scored: a key of `scores.SCORES`."""
     measures: Mapping[str, str]
     """{key: heading} of the columns."""
     rows: tuple[Row, ...]
     settings: tuple[Setting, ...]
-    published: Figures
+    published: Figures | None = None
+    """None for a table of no paper."""
     notes: tuple[str, ...] = ()
 
     def runs(self, seed: int = 0, scale: Scale | None = None) -> Iterator[Run]:

@@ -14,7 +14,7 @@ from unmingle.evaluation.output import write_file
 from unmingle.evaluation.plain import to_plain
 
 from .place import Place, read_record
-from .plan import Run, Table
+from .plan import Figures, Run, Table
 
 FORMAT = "unmingle-bench-1"
 _MISSING = "-"
@@ -56,7 +56,7 @@ def collect(table: Table, place: Place) -> dict[str, Any]:
         })  # fmt: skip
         for run, record in scored:
             runs[run.name] = {k: v for k, v in record.items() if k != "details"}
-    figures = table.published
+    figures = table.published or Figures("", (), {})
     published = {label: figures.by_data(label) for label in figures.rows}
     return {
         "format": FORMAT,
@@ -96,10 +96,13 @@ def markdown(table: Table, found: dict[str, Any]) -> str:
     measured = [line["data"] for line in found["lines"]]
     printed = [data for values in figures["rows"].values() for data in values]
     sections = [_section(table, found, data) for data in dict.fromkeys([*measured, *printed])]
-    about = [
+    source = [
         f"Published: {figures['source']}, as printed; rows have its names. Scale paper: measured "
         "here with the paper's sizes, data and epochs. Scale laptop: measured here with compact "
-        "networks, other data and a short budget, so not comparable with the published figures. "
+        "networks, other data and a short budget, so not comparable with the published figures."
+    ]
+    about = [
+        *(source if figures["rows"] else []),
         "Means over seeds, ± standard deviation.",
         *table.notes,
         *_made_by(found["runs"]),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from unmingle.commands._common import say
 from unmingle.commands._data import Reading, Rows, Splitting
 from unmingle.errors import ConfigError
+from unmingle.evaluation.extras import Extras
 
 from .plan import Run, Setting
 
@@ -106,11 +107,20 @@ def find_spaces(
 
 
 def swaps(trained: Trained) -> tuple[Numbers, Any]:
-    """Transfer, its share of the better copy, and probes (MLP) of each factor in the other's code.
+    """Transfer, its share of the better copy, and probes (MLP) of each factor in each code.
 
     Of models with two code spaces. The one that names its factor carries the identity; where none
     does it is found (`find_spaces`), and a model that saw all rows has its `seen_codes`.
     """
+    return _two_spaces(trained, Extras())
+
+
+def whole(trained: Trained) -> tuple[Numbers, Any]:
+    """`swaps`, and judges of both factors in recombined images."""
+    return _two_spaces(trained, Extras(judges=True))
+
+
+def _two_spaces(trained: Trained, extras: Extras) -> tuple[Numbers, Any]:
     from unmingle.evaluation import evaluate
 
     setting, judged, whole = trained.setting, trained.model, trained.rows.whole
@@ -134,6 +144,7 @@ def swaps(trained: Trained) -> tuple[Numbers, Any]:
         roles={space: factor for space, factor in roles.items() if factor},
         take=first,
         probe_factors={second: setting.judged} if setting.judged else {},
+        extras=extras,
         device=trained.device,
         say=say,
     )
@@ -145,13 +156,19 @@ def swaps(trained: Trained) -> tuple[Numbers, Any]:
 
 def _swap_numbers(scores: Scores, identity: str, rest: str) -> Numbers:
     numbers: Numbers = {}
+    name = {identity: "identity", rest: "rest"}  # of a code space, and of the factor it carries
     if scores.transfer is not None:
         metric = scores.transfer.metrics["st_lpips_alex"]
         numbers |= {"transfer": metric.model.value, "share": metric.ratio.value}
+    if "st_lpips_alex" in scores.reconstruction:
+        numbers["rebuilt"] = scores.reconstruction["st_lpips_alex"].value
     for row in scores.probes:
-        if row.purpose == "leak" and row.result.kind == "mlp":
-            name = {rest: "identity_in_rest", identity: "rest_in_identity"}[row.space]
-            numbers[name] = row.result.accuracy
+        if row.result.kind == "mlp" and row.purpose != "other":
+            other = rest if row.space == identity else identity
+            owner = row.space if row.purpose == "knows" else other
+            numbers[f"{name[owner]}_in_{name[row.space]}"] = row.result.accuracy
+    for found in scores.judges.judgements if scores.judges is not None else ():
+        numbers[f"{name[found.space]}_right"] = found.right.value
     return numbers
 
 
@@ -284,6 +301,7 @@ def _probed(trained: Trained) -> Sequence[FactorDataset]:
 Score = Callable[[Trained], tuple[Numbers, Any]]
 SCORES: dict[str, Score] = {
     "swaps": swaps,
+    "whole": whole,
     "rebuilt": rebuilt,
     "gap": gap,
     "logged": logged,

@@ -1,1 +1,1 @@
-"""One file a paper: the rows of its tables, their data sets, the published figures."""
+"""One file a paper: its tables' rows, data sets and published figures; `together` is of all."""
