@@ -97,6 +97,11 @@ def clusters(codes: Array) -> dict[str, float]:
     }
 
 
+def _some(test: FactorDataset) -> Array:
+    """16 images for a grid, from anywhere in the set."""
+    return test.take(np.random.default_rng(0).permutation(len(test))[:16])
+
+
 def _pictures(
     model: Any,
     test: FactorDataset,
@@ -104,7 +109,7 @@ def _pictures(
     codes: dict[str, Array],
     picture: Path,
 ) -> None:
-    images = test.take(np.arange(16))
+    images = _some(test)
     for factor, space in spaces.items():
         other = next(s for s in codes if s != space)
         grid = swap_grid(model, images[:8], images[8:], space, other)
@@ -140,7 +145,7 @@ def faces(model: Any, train: FactorDataset, test: FactorDataset, picture: Path) 
                 chance.append(found.chance)
             tells[factor][space] = float(np.mean(right))
         tells[factor]["chance"] = float(np.mean(chance))
-    images = test.take(np.arange(min(len(test), 16)))
+    images = _some(test)
     for space in codes:
         other = next(s for s in codes if s != space)
         grid = swap_grid(model, images[:8], images[8:], space, other)
@@ -153,7 +158,7 @@ def stage_2(model: Any, train: FactorDataset, test: FactorDataset, picture: Path
     (factor,) = model.config.labelled
     found = gaps(model, test, {factor: factor})
     judged = judges(model, train, test, {factor: factor})
-    images = test.take(np.arange(16))
+    images = _some(test)
     grid = swap_grid(model, images[:8], images[8:], factor, UNKNOWN)
     save_png(f"{picture}.png", grid, overwrite=True)
     return {"mse": squared_error(model, test), "mig": found["mig_labelled"], "swaps": judged}
