@@ -10,7 +10,7 @@ import torch
 
 from unmingle.data import FactorDataset
 from unmingle.errors import ConfigError, DataError
-from unmingle.evaluation import Extras, Judging, Scores, evaluate, judge
+from unmingle.evaluation import Extras, Judging, Scores, evaluate, judge, recogniser
 from unmingle.evaluation.recogniser import fit_recogniser
 
 COLOURS = np.array([[230, 40, 40], [40, 220, 60], [60, 60, 235]], np.uint8)
@@ -153,8 +153,24 @@ def test_the_recogniser_repeats_and_leaves_the_random_state(monkeypatch):
     after = torch.rand(1)
     torch.manual_seed(3)
     assert torch.rand(1) == after
+    recogniser._fitted.clear()
     again = fit_recogniser(data.items, data.factor("corner"), seed=1, steps=3)(data.items)
     np.testing.assert_array_equal(first, again)
+
+
+def test_the_same_rows_and_values_are_learnt_once():
+    data = _pictures(repeats=2)
+    items, y = data.items[:], data.factor("corner")
+    first = fit_recogniser(items, y, steps=20)
+    assert fit_recogniser(items.copy(), y.copy(), steps=20) is first
+    other = items.copy()
+    other[0, 0, 0, 0] ^= 1
+    assert fit_recogniser(other, y, steps=20) is not first
+    assert fit_recogniser(items, (y + 1) % 4, steps=20) is not first
+    assert fit_recogniser(items, y, seed=1, steps=20) is not first
+    for steps in range(21, 21 + recogniser._KEPT):
+        assert fit_recogniser(items, y, steps=steps) is not first
+    assert len(recogniser._fitted) == recogniser._KEPT
 
 
 def test_the_recogniser_takes_large_and_narrow_images_and_names_values():

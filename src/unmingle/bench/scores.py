@@ -112,15 +112,16 @@ def swaps(trained: Trained) -> tuple[Numbers, Any]:
     Of models with two code spaces. The one that names its factor carries the identity; where none
     does it is found (`find_spaces`), and a model that saw all rows has its `seen_codes`.
     """
-    return _two_spaces(trained, Extras())
+    return _two_spaces(trained)
 
 
 def whole(trained: Trained) -> tuple[Numbers, Any]:
-    """`swaps`, and judges of both factors in recombined images."""
-    return _two_spaces(trained, Extras(judges=True))
+    """`swaps` by fewer distances, and judges of both factors in recombined images."""
+    few = {"metrics": ("st_lpips_alex", "mse"), "pairs": 500}
+    return _two_spaces(trained, extras=Extras(judges=True), **few)
 
 
-def _two_spaces(trained: Trained, extras: Extras) -> tuple[Numbers, Any]:
+def _two_spaces(trained: Trained, **settings: Any) -> tuple[Numbers, Any]:
     from unmingle.evaluation import evaluate
 
     setting, judged, whole = trained.setting, trained.model, trained.rows.whole
@@ -144,9 +145,9 @@ def _two_spaces(trained: Trained, extras: Extras) -> tuple[Numbers, Any]:
         roles={space: factor for space, factor in roles.items() if factor},
         take=first,
         probe_factors={second: setting.judged} if setting.judged else {},
-        extras=extras,
         device=trained.device,
         say=say,
+        **settings,
     )
     scores.context.update(more)
     details = scores.to_dict()

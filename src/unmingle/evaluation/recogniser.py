@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,12 +25,17 @@ _BATCH, _STEPS = 64, 600
 _RATE, _DECAY, _SMOOTHING = 3e-3, 0.05, 0.05
 _SHIFT = 1  # pixels
 _BLOCK = 512
+_KEPT = 8
+
+Recogniser = Callable[[Any], Ints]
+_fitted: OrderedDict[bytes, Recogniser] = OrderedDict()
+"""The last ones of this process: several models of a data set are judged by the same."""
 
 
 def fit_recogniser(
     items: Any, y: Ints, *, seed: int = 0, device: str = "cpu", steps: int | None = None
-) -> Callable[[Any], Ints]:
-    """Train a recogniser on all rows.
+) -> Recogniser:
+    """Train a recogniser on all rows; the same one again for the same rows, values and seed.
 
     Images: four convolutions with batch normalisation and one linear layer, trained with small
     random shifts, blur and changes of brightness, because it will be shown images that are a
@@ -47,14 +54,35 @@ def fit_recogniser(
     """
     if len(items) < 2:
         raise DataError(f"{len(items)} real images are too few to learn from")
+    rows = np.asarray(items[:])
+    key = _digest(rows, np.asarray(y), (seed, device, steps, rows.shape, str(rows.dtype)))
+    if key not in _fitted:
+        if rows.ndim == 2:
+            values = np.unique(y)
+            found = fit(fitter_of("mlp"), rows.astype(np.float32, copy=False), y, values, seed)
+        else:
+            found = _recogniser(rows, y, seed, device, steps or _STEPS)
+        _fitted[key] = found
+        while len(_fitted) > _KEPT:
+            _fitted.popitem(last=False)
+    _fitted.move_to_end(key)
+    return _fitted[key]
+
+
+def _digest(rows: Array, y: Ints, settings: tuple[Any, ...]) -> bytes:
+    """Tells what is fitted from what was."""
+    digest = hashlib.blake2b(repr(settings).encode())
+    for values in (rows, y):
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.digest()
+
+
+def _recogniser(images: Array, y: Ints, seed: int, device: str, steps: int) -> Recogniser:
     values = np.unique(y)
-    if len(items.shape) == 2:
-        return fit(fitter_of("mlp"), np.asarray(items[:], np.float32), y, values, seed)
-    images = np.asarray(items[:])
     labels = torch.from_numpy(np.searchsorted(values, y)).to(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = _train(images, labels, len(values), steps or _STEPS, device)
+        net = _train(images, labels, len(values), steps, device)
 
     def recognise(items: Any) -> Ints:
         found = []
