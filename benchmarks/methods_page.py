@@ -1,4 +1,4 @@
-"""Pictures and numbers of docs/results.md, from what `unmingle bench` left.
+"""Pictures and numbers of a page on all methods, from what `unmingle bench` left.
 
     unmingle bench methods --data DATA --out BENCH --budget BUDGET
     python benchmarks/methods_page.py DATA BENCH BUDGET

@@ -56,8 +56,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {
         "unknown_dim": 16,
         "unknown_keep": 1.0,
-        "unknown_kl": 1e-2,
-        "label_kl": 1e-2,
+        "unknown_kl": 1e-3,
+        "label_kl": 1e-3,
         "label_starts": ("random",),
         "shares": (90.0, 0.0, 0.0, 10.0),
         "batch": 32,

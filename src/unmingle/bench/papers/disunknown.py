@@ -90,7 +90,7 @@ _KL = {"unknown_kl": 1e-2, "label_kl": 1e-2}  # of the release, for 3D Shapes
 def _unknown(key: str, label: str, factor: str, *on: str) -> Row:
     """All factors of 3D Shapes but one are labelled."""
     told = {"labelled": tuple(f for f in FACTORS if f != factor), "unknown_dim": 8}
-    by_data = {setting.name: _KL for setting in (_SHAPES_ALL, _CORRELATED_ALL)}
+    by_data = {s.name: _KL for s in (SHAPES, CORRELATED, _SHAPES_ALL, _CORRELATED_ALL)}
     return Row(f"disunknown-{key}", label, "disunknown", told, by_data, on=on)
 
 
