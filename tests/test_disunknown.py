@@ -560,7 +560,8 @@ def test_vectors_are_taken_apart_and_put_together():
     data = points()
     model = um.DisUnknown(
         labelled=("a", "b"), unknown_dim=2, label_dims=(2,), features=48, blocks=2, code_width=48,
-        batch=64, lr=3e-3, generator_lr=5e-4, shares=(6.0, 1.0, 1.0, 2.0),
+        batch=64, lr=3e-3, generator_lr=5e-4, shares=(6.0, 1.0, 1.0, 2.0), unknown_kl=1e-2,
+        label_kl=1e-2,
     )  # fmt: skip
     model.fit(data, budget="700steps", device="cpu", precision="float32", threads=1, quiet=True)
     test = points(600, seed=1)

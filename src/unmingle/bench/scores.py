@@ -151,7 +151,9 @@ def _two_spaces(trained: Trained, **settings: Any) -> tuple[Numbers, Any]:
     )
     scores.context.update(more)
     details = scores.to_dict()
-    details["context"].pop("run")  # in the run folder; it tells where the data lie
+    for part in (details, details["judges"]):
+        if part:
+            part["context"].pop("run", None)  # in the run folder; it tells where the data lie
     return _swap_numbers(scores, first, second), details
 
 
