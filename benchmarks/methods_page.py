@@ -20,7 +20,7 @@ from _quality import IMAGES, RESULTS
 import unmingle as um
 from unmingle.bench import TABLES, Run
 from unmingle.bench.place import Place, read_record
-from unmingle.bench.report import collect, markdown, write
+from unmingle.bench.report import write
 from unmingle.bench.runner import is_done, with_budget
 from unmingle.commands._data import Reading, rows_for
 from unmingle.data import FactorDataset
@@ -55,12 +55,12 @@ def draw(run: Run, place: Place) -> None:
 def main(data: Path, out: Path, budget: str) -> None:
     """Draw all runs of the first seed that are scored, keep the numbers, print the table."""
     table, place = with_budget(TABLE, budget), Place(out, data)
-    _, numbers = write(table, place)
+    text, numbers = write(table, place)
     (RESULTS / "methods.json").write_bytes(numbers.read_bytes())
     for run in table.runs():
         if is_done(table, run, place):
             draw(run, place)
-    print(markdown(table, collect(table, place)))
+    print(text.read_text())
 
 
 if __name__ == "__main__":

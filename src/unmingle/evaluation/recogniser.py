@@ -63,7 +63,7 @@ def fit_recogniser(
         else:
             found = _recogniser(rows, y, seed, device, steps or _STEPS)
         _fitted[key] = found
-        while len(_fitted) > _KEPT:
+        if len(_fitted) > _KEPT:
             _fitted.popitem(last=False)
     _fitted.move_to_end(key)
     return _fitted[key]
