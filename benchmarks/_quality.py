@@ -45,6 +45,7 @@ def main(
     runs: Collection[str],
     doc: str | None,
     sets: Mapping[str, Collection[str]] | None = None,
+    more: Mapping[str, Make] | None = None,
 ) -> None:
     """The command line: [train] DATA_FOLDER RUNS_FOLDER NAME ..., or `table`.
 
@@ -55,14 +56,16 @@ def main(
         runs: all names.
         doc: said if the words are others.
         sets: names of several runs; `all` is there in any case.
+        more: what else can be done about runs, alone, by the word in place of `train`.
     """
     words = sys.argv[1:]
     if words == ["table"]:
         table()
         return
     steps = [train, measure]
-    if words[:1] == ["train"]:
-        words, steps = words[1:], [train]
+    alone = {"train": train, **(more or {})}
+    if words and words[0] in alone:
+        steps, words = [alone[words[0]]], words[1:]
     if len(words) < 3:
         sys.exit(doc)
     data, out = Path(words[0]).resolve(), Path(words[1]).resolve()

@@ -41,6 +41,15 @@ def mig(codes, factors, fit):
     return [(gap(information(codes, factors)) / entropy).mean()]
 
 
+def mig_by_space(spaces, factors, homes):
+    most = {space: information(codes, factors).max(0) for space, codes in spaces.items()}
+    gaps = []
+    for j, home in enumerate(homes):
+        others = max(most[space][j] for space in spaces if space != home)
+        gaps.append((most[home][j] - others) / mutual_info_score(factors[:, j], factors[:, j]))
+    return [np.mean(gaps)]
+
+
 def modularity(codes, factors, fit):
     squared = information(codes, factors) ** 2
     most = squared.max(1)
@@ -149,13 +158,21 @@ def irs(codes, factors, fit):
     return [np.average(robust.max(1), weights=largest)]
 
 
+def covariances(codes):
+    found = np.zeros((codes.shape[1], codes.shape[1]))
+    for i in range(codes.shape[1]):
+        for j in range(codes.shape[1]):
+            found[i, j] = np.cov(codes[:, i], codes[:, j])[0, 1]
+    return found
+
+
 def total_correlation(codes, factors, fit):
-    covariance = np.cov(codes.T)
+    covariance = covariances(codes)
     return [0.5 * (np.log(np.diag(covariance)).sum() - np.linalg.slogdet(covariance)[1])]
 
 
 def wasserstein(codes, factors, fit):
-    covariance = np.cov(codes.T)
+    covariance = covariances(codes)
     root = scipy.linalg.sqrtm(covariance * np.diag(covariance)[:, None])
     distance = 2 * np.trace(covariance) - 2 * np.trace(root)
     return [distance, distance / np.trace(covariance)]

@@ -10,7 +10,8 @@ from PIL import Image
 
 import unmingle as um
 from unmingle.data.edges import edge_maps, with_edges
-from unmingle.evaluation import assign, assignment_table, roles_of
+from unmingle.evaluation import Estimate, ProbeResult, assign, assignment_table, roles_of
+from unmingle.evaluation.assignment import _verdict
 from unmingle.plots import prepared_codes, save_gif, views
 
 COLOURS = np.array([[220, 30, 30], [30, 220, 30], [30, 30, 220]], np.uint8)
@@ -74,6 +75,9 @@ def test_each_factor_gets_the_code_that_decides_it(first):
         assert one.tells[one.space].accuracy > 0.95 > 0.6 > one.tells[other].accuracy
         assert f"the {one.space} code explains it" in one.why
     assert assignment_table(found).splitlines() == [one.why for one in found]
+    about = found[0].context
+    assert about["test"]["fingerprint"] == scenes().fingerprint()
+    assert (about["seed"], about["swaps"]) == (0, 1000) and "numpy" in about["versions"]
 
 
 def test_what_a_code_decides_counts_and_not_what_it_tells():
@@ -82,6 +86,28 @@ def test_what_a_code_decides_counts_and_not_what_it_tells():
     found = assign(model, scenes(), ["colour", "place"])
     assert [one.space for one in found] == ["b", "a"]
     assert all(min(r.accuracy for r in one.tells.values()) > 0.95 for one in found)
+
+
+def test_the_sentence_says_how_good_the_judge_is_and_claims_no_more():
+    def told(share, chance=0.1):
+        return ProbeResult(share, chance, share - 0.01, share + 0.01, 100, 100)
+
+    def decided(content):
+        return {"style": Estimate(0.1, 0.09, 0.11), "content": Estimate(content, content, content)}
+
+    space, why = _verdict("pose", decided(0.16), {}, told(0.9))
+    assert space == "content"  # ahead it is
+    assert why == (
+        "pose: of swapped pictures, 16% the content code, 10% the style code has its way (the "
+        "judge is right on 90% of true ones, chance 10%): the content code leads, but no code "
+        "explains it"
+    )
+    space, why = _verdict("pose", decided(0.46), {}, told(0.9))
+    assert space == "content" and why.endswith(": the content code explains it")
+    tells = {"style": told(0.3), "content": told(0.8)}
+    space, why = _verdict("pose", decided(0.5), tells, told(0.1))
+    assert space == "content" and "do not show it (the judge is right on 10%" in why
+    assert why.endswith(": the content code tells most of it")
 
 
 def test_both_factors_in_one_code_are_crossed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -273,6 +274,18 @@ def test_bound_of_a_factor_of_known_information(quick):
     assert abs(nothing.bound.value) < 0.02
 
 
+def test_the_most_there_can_be_is_that_of_the_scored_rows(hasty):
+    """Nine of ten fitted rows have the commoner value, and all scored rows the rarer one."""
+    from unmingle.evaluation.leaks import measure_information
+
+    y = np.r_[np.zeros(180, int), np.ones(70, int)]
+    rows = (np.arange(200), np.arange(200, 250))
+    codes = np.eye(2, dtype=np.float32)[y]
+    found = measure_information(Task(codes, y, None, (rows,), ""), None)
+    assert found.most == pytest.approx(-np.log(70 / 250))  # and not the entropy, 0.593
+    assert found.bound.value <= found.most + 1e-9
+
+
 def test_bound_of_two_codes_of_known_information(quick):
     rng = np.random.default_rng(0)
     a, noise, c = rng.normal(size=(3, 3000, 2))
@@ -353,6 +366,41 @@ def test_an_audit_without_labels_says_what_cannot_be_known(hasty):
     only = audit(blind, bare)
     assert only.swaps == [] and only.reconstruction == {}
     assert any("neither decode nor recombine" in note for note in only.notes)
+
+
+def test_without_roles_every_column_is_looked_for_in_every_code(hasty):
+    model, data = _people(leak=1.0)
+    found = audit(Columns(model.spaces), data, probes=["knn"])
+    pairs = {(leak.factor, leak.space) for leak in found.leaks}
+    assert pairs == {(f, s) for f in ("person", "pose", "sex") for s in ("class", "content")}
+    assert {leak.purpose for leak in found.leaks} == {"other"}
+    assert found.leak("person", "class").level == "strong"
+    assert "leaks are looked for of person, pose, sex only" in " ".join(found.unknown)
+    some = audit(Columns(model.spaces), data, factors=["sex"], probes=["knn"])
+    assert {leak.factor for leak in some.leaks} == {"sex"}
+
+
+def test_the_quick_audit_is_a_shorter_look(monkeypatch):
+    module = sys.modules["unmingle.evaluation.audit"]  # its name in the package is the function
+    monkeypatch.setattr(module, "_QUICK_ROWS", 100)
+    monkeypatch.setattr(module, "_QUICK_COLUMNS", 1)
+    model, data = _people(leak=1.0)
+    train, test = data.split(test=0.3, seed=0)
+    found = audit(model, test, train=train, roles=ROLES, quick=True)
+    leak = found.leak("person", "content")
+    assert {probe.result.kind for probe in leak.probes} == {"linear", "knn"}
+    assert leak.probes[0].result.n_train == 100 and leak.level != "none"
+    assert leak.information is None and found.codes == [] and found.reconstruction == {}
+    assert len(found.swaps) == 2 and found.context["quick"]
+    assert any("this was the quick audit" in said for said in found.unknown)
+
+    blind = audit(Columns(model.spaces), test, train=train, quick=True)
+    assert {leak.factor for leak in blind.leaks} == {"person"}
+    assert any("leaks of pose, sex" in note for note in blind.notes)
+
+    extras = Extras(quick_audit=True)
+    scores = evaluate(model, test, train=train, roles=ROLES, probes=[], metrics=[], extras=extras)
+    assert scores.audit.leaks == found.leaks  # the rows of a larger choice, drawn again
 
 
 # Verdicts and files
@@ -461,6 +509,43 @@ def test_disentanglement_is_measured_when_asked_for():
     assert "Disentanglement of the entries" in scores.table()
     with pytest.raises(ConfigError, match="'mig'"):
         evaluate(model, test, extras=Extras(disentanglement=["migg"]))
+
+
+def test_metrics_that_lack_something_are_left_out_alone():
+    model, data = _people()
+    names = ["mig", "mig_by_space"]
+    extras = Extras(disentanglement=names)
+    settings = {"probes": [], "metrics": []}
+    bare = evaluate(Columns(model.spaces), data, extras=extras, **settings)
+    assert set(bare.disentanglement) == {"mig"}
+    assert any("mig_by_space left out: no code space" in note for note in bare.notes)
+    known = evaluate(model, data, extras=extras, **settings)
+    assert set(known.disentanglement) == set(names)
+    alone = evaluate(Columns(model.spaces), data, extras=Extras(disentanglement=names[1:]),
+                     **settings)  # fmt: skip
+    assert alone.disentanglement is None
+    with pytest.raises(ConfigError, match=r"udr compares several models.*udr_encoders"):
+        evaluate(model, data, extras=Extras(disentanglement=["mig", "udr"]))
+
+
+def test_quick_metrics_are_those_that_are_formulas():
+    model, data = _people()
+    amounts = FactorDataset(
+        vectors=data.vectors, factors=data.factors, continuous={"angle": data.factor("pose") ** 2.0}
+    )
+    extras = Extras(disentanglement=["quick"])
+    scores = evaluate(model, amounts, probes=[], metrics=[], extras=extras)
+    assert set(scores.disentanglement) == {
+        *("mig", "mig_by_space", "modularity", "sap_continuous", "irs"),
+        *("total_correlation", "wasserstein"),
+    }
+    assert scores.context["disentanglement"]["amounts"] == ["angle"]
+    bare = evaluate(
+        Columns(model.spaces), FactorDataset(vectors=data.vectors),
+        probes=[], metrics=[], extras=extras,
+    )  # fmt: skip
+    assert set(bare.disentanglement) == {"total_correlation", "wasserstein"}
+    assert not any("disentanglement" in note for note in bare.notes)
 
 
 def test_factors_for_an_audit_that_was_not_asked_for(capsys):

@@ -18,7 +18,10 @@ from unmingle.cli import main
 from unmingle.data import FactorDataset
 from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation import Estimate, Scores, evaluate
+from unmingle.evaluation.audit import Audit
 from unmingle.evaluation.compare import Entry, compare, paired_interval
+from unmingle.evaluation.feature_distance import FeatureDistance, Spread
+from unmingle.evaluation.judges import Judgement, Judging
 from unmingle.evaluation.measures import RowValues, measures, row_values
 from unmingle.evaluation.probes import ProbeResult
 from unmingle.evaluation.scores import ProbeRow
@@ -155,6 +158,41 @@ def test_metrics_without_intervals_are_told_apart_by_seeds_alone():
     # 0.35 apart, and 12.71 * 0.0707 * sqrt(1.5) = 1.1 is needed; lower would be better.
     assert row(found, "total_correlation: score").verdict() == "not told apart"
     assert row(found, "total_correlation: score").better == "lower"
+
+
+def test_the_range_over_halvings_is_no_interval():
+    def entry(name, mean):
+        swaps, real = Spread(mean, mean - 0.01, mean + 0.01), Spread(0.5, 0.4, 0.6)
+        distance = FeatureDistance(swaps, swaps, real, "class", 12, "features", {})
+        return Entry(name, replace(scores(), feature_distance=distance))
+
+    found = compare([entry("a", 1.0), entry("b", 5.0)])
+    for label in ("swaps", "rebuilt"):
+        assert row(found, label).verdict() == "no interval"
+        assert row(found, label).cells["b"].value == 5 and row(found, label).floor == 0.5
+    assert "[4.99" not in found.table()
+
+
+def test_a_judges_own_accuracy_stands_below_what_it_says():
+    def entry(name, right):
+        told, real = Estimate(right, right - 0.01, right + 0.01), Estimate(0.8, 0.7, 0.9)
+        judged = Judgement("kind", "class", "i", told, told, told, real, 0.25, 35, 25, 66, "")
+        return Entry(name, replace(scores(), judges=Judging("class", [judged], [], {})))
+
+    found = compare([entry("a", 0.3), entry("b", 0.7)])
+    beside = row(found, "kind, judge on real images")
+    assert beside.cells["a"].value == 0.8 and beside.floor == 0.25
+    assert beside.verdict() == "" and row(found, "kind, as its source").best == ("b",)
+
+
+def test_an_audit_that_looked_closer_is_told():
+    def entry(name, quick):
+        audit = Audit([], [], [], {}, [], [], {"quick": quick})
+        return Entry(name, replace(scores(), audit=audit))
+
+    notes = compare([entry("a", False), entry("b", True)]).notes
+    assert notes == ["b and a: one audit is the quick one, the other looked closer"]
+    assert compare([entry("a", True), entry("b", True)]).notes == []
 
 
 # ---------------------------------------------------------------------- seeds
@@ -342,6 +380,15 @@ def test_compare_stored_scores(runs, tmp_path, capsys):
         ("compare x.json y.json", "x.json cannot be read"),
         ("compare x y --json z.txt", "--json z.txt"),
         ("compare x y -o z.html", "must end in .md"),
+        ("compare x y --pairs 0", "--pairs 0: at least 1"),
+        ("compare x y --seed -1", "--seed -1: 0 or more"),
+        ("compare x.json y.json --audit", "--audit says how runs are scored"),
+        ("compare x.json y.json --role content=pose", "--role says how"),
+        ("compare x.json y.json --metrics mse", "--metrics says how"),
+        ("compare x.json y.json --pairs 3", "--pairs says how"),
+        ("compare x.json y.json --data z.npz", "--data says how"),
+        ("compare x.json y.json --values a=1", "--values says how"),
+        ("compare x.json y.json --device cpu", "--device says how"),
     ],
 )
 def test_mistakes(line, part, capsys, tmp_path, monkeypatch):

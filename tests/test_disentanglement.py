@@ -187,6 +187,14 @@ def test_sap_continuous_by_hand():
     assert sap_continuous(codes[:, :1], np.arange(4)).score == pytest.approx(1)
 
 
+def test_sap_continuous_does_not_depend_on_offsets(golden):
+    codes, factors = golden
+    expected = np.corrcoef(codes.T, factors.T)[:4, 4:] ** 2
+    for offset in (0.0, 30.0, 1e4):  # products are centred afterwards, or before where that is due
+        found = sap_continuous(codes + offset, factors - 2 * offset)
+        assert np.array(found.matrix) == pytest.approx(expected, abs=1e-9)
+
+
 def test_explicitness_is_the_area_under_the_curve(golden):
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
@@ -329,6 +337,22 @@ def test_irs_against_the_loop(golden):
         found = irs(codes, factors, quantile=0.9, bins=bins)
         assert found.per_code == pytest.approx(tuple(robust.max(1)))
         assert found.score == pytest.approx(np.average(robust.max(1), weights=largest))
+
+
+@pytest.mark.parametrize("quantile", [0.3, 0.99, 1.0])
+def test_irs_of_values_that_are_rare_and_values_that_are_not(golden, quantile):
+    codes = np.column_stack([golden[0], np.full(2000, 3.0)])
+    rare = np.minimum(np.random.default_rng(1).geometric(0.4, 2000), 9)
+    rare[:3] = (40, 41, 41)  # one row, and two
+    found = irs(codes, np.column_stack([golden[1][:, 0], rare]), quantile=quantile, bins=None)
+    largest = np.abs(codes - codes.mean(0)).max(0)[:4]
+    for column, factor in enumerate((golden[1][:, 0], rare)):
+        parts = [codes[factor == value, :4] for value in np.unique(factor)]
+        moved = [np.quantile(np.abs(part - part.mean(0)), quantile, axis=0) for part in parts]
+        robust = 1 - np.mean(moved, 0) / largest
+        best = np.array(found.parents)[:4] == column
+        assert np.array(found.per_code)[:4][best] == pytest.approx(robust[best], abs=1e-9)
+    assert np.isnan(found.per_code[4]) and found.parents[4] == -1 and found.active == 4
 
 
 def test_gaussian_scores_by_hand():

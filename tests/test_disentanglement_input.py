@@ -24,6 +24,7 @@ from unmingle.evaluation.disentanglement import (
     sap_continuous,
     total_correlation,
     udr,
+    udr_encoders,
     wasserstein,
 )
 from unmingle.evaluation.disentanglement.tables import split_rows
@@ -142,19 +143,19 @@ def test_rows_to_fit():
 
 def test_values_that_were_never_fitted_are_not_tested():
     codes, factors = _rows()
-    factors[100:103, 0] = 9
-    fit = np.arange(100)
+    factors[100:103] = 9  # of both factors: these three rows count for nothing
+    fit, without = np.arange(100), np.r_[0:100, 103:120]
     for metric, options in ((sap, {}), (explicitness, {}), (dci, {"rounds": 3})):
         whole = metric(codes, factors, train=fit, **options)
-        without = np.r_[0:100, 103:120]
-        kept = metric(codes[without][:, :], factors[without], train=fit, **options)
-        if metric is explicitness:
-            # the other factor is scored on all rows, this one on those known
-            assert whole.per_factor[0] == pytest.approx(kept.per_factor[0])
-        elif metric is sap:
-            assert [row[0] for row in whole.matrix] == [row[0] for row in kept.matrix]
-        else:
+        kept = metric(codes[without], factors[without], train=fit, **options)
+        if metric is dci:
+            assert kept.informativeness > 0
+            assert whole.informativeness == kept.informativeness
             assert whole.importances == kept.importances
+        elif metric is sap:
+            assert whole.matrix == kept.matrix
+        else:
+            assert whole.per_factor == pytest.approx(kept.per_factor)
     factors[:100, 1] = 0
     for metric in (sap, explicitness, dci):
         with pytest.raises(DataError, match="factor 1 has one value only among the 100 rows"):
@@ -305,6 +306,47 @@ def test_measure_refuses():
             call()
 
 
+def test_amounts_are_for_continuous_sap_alone():
+    codes, factors = _rows()
+    angle = codes[:, 0] ** 3
+    found = measure(codes, factors, amounts={"angle": angle}, train=np.arange(80), **QUICK)
+    assert found["sap_continuous"].result == sap_continuous(codes[:80], {"angle": angle[:80]})
+    assert found["mig"].result == mig(codes, factors)
+    alone = measure(codes, amounts=np.column_stack([angle, np.ones(120)]), train=np.arange(80))
+    assert set(alone) == {
+        "sap_continuous", "total_correlation", "wasserstein", "mutual_information"
+    }  # fmt: skip
+    assert alone["sap_continuous"].values == found["sap_continuous"].values
+    assert alone["sap_continuous"].notes == ("amount 1 is left out: it has one value only",)
+    still = measure(codes, amounts=np.ones(120))["sap_continuous"]
+    assert still.values == {} and still.notes[-1] == "there are no factors"
+    with pytest.raises(ConfigError, match="mig needs factors"):
+        measure(codes, names=["mig"], amounts=angle)
+    with pytest.raises(ConfigError, match="factors or amounts"):
+        measure(codes, names=["sap_continuous"])
+    angle[7] = np.nan
+    with pytest.raises(DataError, match="amount 0 hold NaN or infinity, first in row 7"):
+        measure(codes, amounts=angle)
+    with pytest.raises(DataError, match="120 codes but amount a"):
+        measure(codes, amounts={"a": angle[:9]})
+
+
+def test_what_was_measured_can_be_measured_again():
+    codes, factors = _rows()
+    found = measure(codes, factors, ["mig", "sap"], train=np.arange(80), seed=3, bins=10)
+    about = found["mig"].context
+    assert (about["seed"], about["fitted"], about["tested"]) == (3, 80, 40)
+    assert about["factors"] == ["0", "1"] and about["options"] == {"bins": 10}
+    assert (about["codes"]["rows"], about["codes"]["entries"]) == (120, 2)
+    assert about["versions"]["numpy"] == np.__version__
+    again = measure(codes.copy(), factors, ["mig"])["mig"].context
+    assert again["codes"] == about["codes"] and again["fitted"] is None
+    moved = measure(codes + 1e-9, factors, ["mig"])["mig"].context
+    assert moved["codes"]["fingerprint"] != about["codes"]["fingerprint"]
+    with pytest.raises(ConfigError, match="seed must be 0 or more, got -1"):
+        measure(codes, factors, ["mig"], seed=-1)
+
+
 def test_measure_of_code_spaces():
     codes, factors = _rows()
     spaces = {"class": codes[:, :1], "content": codes[:, 1:]}
@@ -348,6 +390,50 @@ def test_measure_encoder_is_measure_of_its_codes():
     few = measure_encoder(encode, data, names, rows=50, seed=1)
     assert sum(seen) == 50
     assert few == measure_encoder(encode, data, names, rows=50, seed=1) != found
+
+
+def test_measure_encoder_takes_amounts_from_the_data():
+    codes, factors = _rows()
+    data = FactorDataset(
+        vectors=codes.astype(np.float32),
+        factors={"kind": factors[:, 0]},
+        continuous={"angle": codes[:, 1] ** 3},
+    )
+    single, angle = codes.astype(np.float32), data.continuous["angle"]
+    found = measure_encoder(lambda items: items, data, train=np.arange(80), **QUICK)
+    assert found["sap_continuous"].result == sap_continuous(single[:80], {"angle": angle[:80]})
+    assert found["mig"].context["data"]["fingerprint"] == data.fingerprint()
+    names = ["sap_continuous"]
+    none = measure_encoder(lambda items: items, data, names, amounts=None, train=np.arange(80))
+    assert none["sap_continuous"].result == sap_continuous(single[:80], factors[:80, 0])
+
+
+def test_udr_of_encoders_is_that_of_their_codes():
+    codes, _ = _rows()
+    data = FactorDataset(vectors=codes.astype(np.float32))
+    turns = [np.random.default_rng(seed).normal(size=(2, 2)) for seed in range(3)]
+    seen = []
+
+    def encoder(turn):
+        def encode(items):
+            seen.append(len(items))
+            return {"a": items @ turn[:, :1], "b": items @ turn[:, 1:]}
+
+        return encode
+
+    found = udr_encoders([encoder(turn) for turn in turns], data, similarity="spearman")
+    expected = udr([(data.vectors @ t).astype(np.float32) for t in turns], similarity="spearman")
+    assert list(found.values) == ["model 0", "model 1", "model 2"]
+    assert list(found.values.values()) == pytest.approx(expected.scores)
+    assert found.result.active == (2, 2, 2)
+    assert found.context["data"]["fingerprint"] == data.fingerprint()
+    seen.clear()
+    one = udr_encoders([encoder(turn) for turn in turns], data, rows=50, space="b")
+    assert seen == [50] * 3 and one.result.active == (1, 1, 1)
+    with pytest.raises(DataError, match="at least 2 models, got 1"):
+        udr_encoders([encoder(turns[0])], data)
+    with pytest.raises(ConfigError, match="'c'"):
+        udr_encoders([encoder(turn) for turn in turns], data, space="c")
 
 
 def test_measure_encoder_refuses():

@@ -16,8 +16,10 @@ from unmingle.errors import ConfigError, DataError, RunError
 from unmingle.evaluation import (
     Encoded,
     Scores,
+    audit,
     cross_probe,
     evaluate,
+    judge,
     measure_reconstruction,
     measure_transfer,
     mse,
@@ -444,6 +446,30 @@ def test_evaluate_says_what_it_needs():
         _evaluate(LookUp(table), data, probes=["lineal"])
 
 
+def test_a_model_that_only_encodes_is_scored_by_its_codes():
+    table = _table()
+    known = LookUp(table)
+    model = SimpleNamespace(encode=known.encode, code_spaces=known.code_spaces)
+    scores = _evaluate(model, _grid(table, 2), roles={"content": "pose"}, probes=["linear"])
+    assert scores.transfer is None and scores.reconstruction == {}
+    assert any("neither decode nor recombine" in note for note in scores.notes)
+    assert scores.probe("kind", "class", "linear").accuracy == 1
+
+
+@pytest.mark.parametrize("measure", [evaluate, audit, judge])
+def test_what_nothing_can_be_drawn_with_is_refused_before_any_work(measure):
+    table = _table()
+    model, data = LookUp(table), _grid(table)
+    for wrong, text in (
+        ({"pairs": 0}, "pairs must be at least 1, got 0"),
+        ({"pairs": -5}, "pairs must be at least 1, got -5"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            measure(model, data, roles={"content": "pose"}, **wrong)
+    assert model.encoded == 0
+
+
 def test_evaluate_of_new_classes_and_other_probe_factors():
     table = _table()
     whole = _grid(table, 6)
@@ -585,6 +611,9 @@ def test_retrieval_precision_by_hand():
     assert (found["same"].precision, found["cross"].precision) == (1, 0)
     assert found["same"].chance == pytest.approx(1 / 3)  # one of the three others
     assert retrieval_precision(codes, factors, k=3)["same"].precision == pytest.approx(1 / 3)
+    about = found["same"].context
+    assert (about["seed"], about["codes"]["rows"], about["codes"]["entries"]) == (0, 4, 2)
+    assert about["codes"] != retrieval_precision(codes[::-1], factors)["same"].context["codes"]
     with pytest.raises(ConfigError, match="1 to 3"):
         retrieval_precision(codes, factors, k=4)
     with pytest.raises(DataError, match="values of same"):

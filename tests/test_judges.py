@@ -11,6 +11,7 @@ import torch
 from unmingle.data import FactorDataset
 from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation import Extras, Judging, Scores, evaluate, judge, recogniser
+from unmingle.evaluation.judges import _differing
 from unmingle.evaluation.recogniser import fit_recogniser
 
 COLOURS = np.array([[230, 40, 40], [40, 220, 60], [60, 60, 235]], np.uint8)
@@ -144,6 +145,28 @@ def test_what_cannot_be_judged():
         judge(Painter(), data, roles=ROLES, take="klass")
     with pytest.raises(DataError, match="corner"):
         judge(Painter(), data, roles={"content": "corners"})
+
+
+def test_a_rare_value_has_its_pairs():
+    y = np.zeros(1000, int)
+    y[7] = 1
+    for seed in range(5):
+        i, j = _differing(y, np.arange(1000), 3, seed)
+        assert len(set(i.tolist())) == 3 and (y[i] != y[j]).all()
+    y, rows = np.array([5, 9, 5, 2, 9, 9]), np.array([0, 1, 2, 4, 5])
+    partners = set()
+    for seed in range(60):
+        i, j = _differing(y, rows, 99, seed)
+        assert sorted(i.tolist()) == rows.tolist() and (y[i] != y[j]).all()
+        partners |= set(zip(i.tolist(), j.tolist(), strict=True))
+    assert partners == {(a, b) for a in rows.tolist() for b in rows.tolist() if y[a] != y[b]}
+    with pytest.raises(DataError, match="no two real images"):
+        _differing(0 * y, rows, 3, 0)
+
+
+def test_what_cannot_recombine_is_not_judged():
+    with pytest.raises(ConfigError, match="neither decode nor recombine"):
+        judge(SimpleNamespace(encode=Painter().encode), _pictures(repeats=3), roles=ROLES)
 
 
 def test_the_recogniser_repeats_and_leaves_the_random_state(monkeypatch):

@@ -82,7 +82,10 @@ def test_the_encoder_finds_the_identity_and_only_that_of_the_source():
     assert wrong.reconstruction.value > 0.9 and wrong.transfer.value < right.chance
     assert 0.05 < right.chance < 0.4
     assert (right.queries, right.gallery) == (36, 36)
-    assert json.loads(json.dumps(right.to_dict()))["transfer"]["value"] == right.transfer.value
+    plain = json.loads(json.dumps(right.to_dict()))
+    assert plain["transfer"]["value"] == right.transfer.value
+    assert plain["context"]["train"]["fingerprint"] == train.fingerprint()
+    assert (plain["context"]["seed"], plain["context"]["steps"]) == (0, 60)
 
 
 def test_the_encoder_follows_from_its_seed_and_leaves_the_random_state():
@@ -114,3 +117,16 @@ def test_bad_input_is_refused():
     single = SimpleNamespace(encode=lambda x: {"who": model.encode(x)["who"]}, decode=model.decode)
     with pytest.raises(ConfigError, match="second code space"):
         reidentify(single, data, data, factor="who", space="who", steps=1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Reidentification", "find_triplets", "plot_triplets", "reidentify", "triplet_errors"],
+)
+def test_tests_of_models_with_two_codes_are_found_with_the_other_scores(name):
+    from unmingle import evaluation
+
+    assert name in evaluation.__all__
+    assert getattr(evaluation, name).__module__.startswith("unmingle.evaluation.")
+    with pytest.raises(AttributeError, match="no attribute 'reidentifi'"):
+        evaluation.reidentifi  # noqa: B018

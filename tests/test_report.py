@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import shlex
+import shutil
 from dataclasses import asdict, fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +19,9 @@ from PIL import Image
 from test_cli import TRAIN, failure
 
 from unmingle.cli import main
+from unmingle.commands._data import Reading
+from unmingle.commands._scoring import told
+from unmingle.commands.evaluate import Evaluate
 from unmingle.commands.train import Train
 from unmingle.data import FactorDataset
 from unmingle.errors import ConfigError, RunError
@@ -31,7 +35,13 @@ from unmingle.evaluation.probes import ProbeResult
 from unmingle.evaluation.scores import ProbeRow
 from unmingle.methods import METHODS
 from unmingle.report import Subject, report_html, write_report
-from unmingle.report.about import changed_settings, in_lines, python_call, train_command
+from unmingle.report.about import (
+    changed_settings,
+    evaluate_command,
+    in_lines,
+    python_call,
+    train_command,
+)
 from unmingle.report.codes import explained, principal_plane
 from unmingle.report.html import Markup, tag
 from unmingle.report.pictures import _sources_apart, picture
@@ -210,7 +220,8 @@ def test_the_sources_of_a_grid_are_set_apart():
     "--class-factor person,pose --preset paper --batch 16 --generator-lr 0.0005",
     "--class-factor digit --generator-widths 8 8 8 8 8 --second-stage 0 --perceptual none "
     "--values digit=0:5 --values pose=left,right --test 0.25 --split-seed 3 --size 32 --fit crop",
-    "--test-by digit --test-values 3:5 --skip-bad --regulariser none --buckets a=4 --buckets b=9",
+    "--test-by digit --test-values 3:5 --skip-bad --regulariser none --buckets a=4 --buckets b=9 "
+    "--option cameras=channels --option part=2",
 ])  # fmt: skip
 def test_the_training_command_leads_to_the_same_settings(flags):
     kind = METHODS["lord"]
@@ -252,6 +263,23 @@ def test_switches_of_every_method_are_told(name):
     assert read(kind, command[3:]).method == config
 
 
+def test_the_command_of_scores_names_what_they_were_made_of():
+    scores, run = some_scores(), Path("r")
+    assert evaluate_command(scores, run)[:4] == ["unmingle", "evaluate", "r", "DATA"]
+    reading = Reading(size="32", values=("a=1", "b=2:4"), skip_bad=True, memory_limit="1GB")
+    scores.context["given"] = told("other.npz", reading, "all")
+    given = "other.npz --size 32 --values a=1 --values b=2:4 --skip-bad --part all"
+    assert evaluate_command(scores, run)[3:13] == given.split()
+    command = evaluate_command(scores, run)
+    parsed = read_as(Evaluate, command[2:])
+    assert parsed.reading == replace(reading, memory_limit=None) and parsed.data == "other.npz"
+    assert parsed.scoring.part == "all" and parsed.scoring.pairs == 10
+    for quick, flag in ((True, "--quick-audit"), (False, "--audit")):
+        audit = Audit([], [], [], {}, [], [], {"factors": [], "quick": quick})
+        words = evaluate_command(replace(scores, audit=audit), run)
+        assert [word for word in words if "audit" in word] == [flag]
+
+
 def test_a_command_in_lines_is_the_same_command():
     words = ["unmingle", "train", "a b", "--flag", "x y", "--wide", *"12345678", "-o", "a'b",
              "--really", "quite long " * 4]  # fmt: skip
@@ -262,11 +290,12 @@ def test_a_command_in_lines_is_the_same_command():
 
 
 def read(kind, words):
-    return tyro.cli(
-        Train[kind.Config],
-        args=words,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    return read_as(Train[kind.Config], words)
+
+
+def read_as(kind, words):
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    return tyro.cli(kind, args=words, config=config)
 
 
 def test_a_run_from_python_is_told_as_python():
@@ -589,6 +618,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+QUICK = ["--probes", "linear", "--metrics", "mse", "--pairs", "20"]
+
+
 def report(capsys, *words):
     assert main(["report", *map(str, words)]) == 0
     return capsys.readouterr().err
@@ -596,29 +628,62 @@ def report(capsys, *words):
 
 def test_report_of_a_run_and_data(run, tmp_path, capsys):
     out = tmp_path / "x.html"
-    flags = ["--probes", "linear", "--metrics", "mse", "--pairs", "20", "--device", "cpu"]
-    report(capsys, run, "digits", "-o", out, *flags)
+    report(capsys, run, "digits", "-o", out, *QUICK, "--device", "cpu")
     page = Page(out.read_text())
-    assert {"curves", "swaps", "interpolations", "retrieval", "codes", "probes"} <= {*page.ids()}
+    assert {
+        *("curves", "swaps", "interpolations", "retrieval", "codes", "probes"),
+        *("audit", "disentanglement"),  # in any case, in short
+    } <= {*page.ids()}
+    assert "digit in the content code" in page.text and "a quick look, by two kinds" in page.text
+    assert "--quick-audit" in page.text and "mig ↑" in page.text
     assert "15 rows of digits" in page.text and "unmingle report" in page.text
     assert "content: no factor is named for it" in page.text  # a note of the scores
     assert out.stat().st_size < 2e6
     assert "--overwrite" in failure(capsys, "report", run, "digits", "-o", out)
 
 
+def test_a_report_prints_the_command_of_its_scores(run, tmp_path, capsys):
+    out = tmp_path / "x.html"
+    few = ["--values", "digit=0:3", "--part", "all"]
+    report(capsys, run, "digits", "-o", out, *few, *QUICK)
+    text = Page(out.read_text()).text
+    assert f"unmingle evaluate {run} digits --values digit=0:3 --part all --role" in text
+
+
 def test_report_of_a_run_alone(run, tmp_path, capsys):
-    report(capsys, run)
-    page = Page((run / "report.html").read_text())
-    assert "no data were named" in page.text and "none are stored in the folder" in page.text
+    out = tmp_path / "x.html"
+    report(capsys, run, "-o", out, *QUICK)  # of what it was trained on
+    page = Page(out.read_text())
+    assert {"swaps", "codes", "probes", "audit"} <= {*page.ids()}
+    assert "15 rows of digits" in page.text and "no data were named" not in page.text
     some_scores().save(run / "scores.json")
-    report(capsys, run, "--overwrite")
-    page = Page((run / "report.html").read_text())
-    assert "0.0125 [0.0120, 0.0130]" in page.text and "probes" in page.ids()
+    again = ["-o", out, "--overwrite"]
+    report(capsys, run, *again)
+    page = Page(out.read_text())
+    assert "0.0125 [0.0120, 0.0130]" in page.text and {"probes", "swaps"} <= {*page.ids()}
+    said = failure(capsys, "report", run, *again, "--audit")
+    assert "--audit says what is measured" in said and "name DATA" in said
     (run / "scores.json").write_text("{}")
-    report(capsys, run, "--overwrite")
-    assert "scores.json does not hold scores" in Page((run / "report.html").read_text()).text
-    for name in ("report.html", "scores.json"):
-        (run / name).unlink()
+    report(capsys, run, *again)
+    assert "scores.json does not hold scores" in Page(out.read_text()).text
+    (run / "scores.json").unlink()
+
+
+def test_report_of_a_run_whose_data_are_not_known_or_not_there(run, tmp_path, capsys):
+    folder, out = tmp_path / "run", ["-o", tmp_path / "x.html", "--overwrite"]
+    shutil.copytree(run, folder)
+    config = json.loads((folder / "config.json").read_text())
+    recipe = config.pop("recipe")
+    (folder / "config.json").write_text(json.dumps(config))
+    report(capsys, folder, *out)
+    text = Page(out[1].read_text()).text
+    assert "no data were named" in text and "none are stored in the folder" in text
+    for flag in ("--judges", "--size=32"):
+        assert f"{flag[:6]}" in failure(capsys, "report", folder, *out, flag)
+    gone = {**config, "recipe": {**recipe, "source": "gone.npz"}}
+    (folder / "config.json").write_text(json.dumps(gone))
+    assert "gone.npz" in report(capsys, folder, *out)
+    assert "the data cannot be read: gone.npz" in Page(out[1].read_text()).text
 
 
 def test_report_of_data_that_are_not_there(run, tmp_path, capsys):
@@ -642,6 +707,10 @@ def test_report_of_a_training_that_is_not_finished(tmp_path, capsys):
         ("report nowhere", "nowhere is no run folder"),
         ("report nowhere -o x.htm", "must end in .html"),
         ("report nowhere --role content", "--role content"),
+        ("report nowhere --pairs -5", "--pairs -5: at least 1"),
+        ("report nowhere --seed -1", "--seed -1: 0 or more"),
+        ("report nowhere --scores s.json --judges", "--judges says what is measured, and s.json"),
+        ("report nowhere --audit --quick-audit", "one of the two"),
     ],
 )
 def test_mistakes(line, part, capsys, tmp_path, monkeypatch):

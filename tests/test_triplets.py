@@ -80,6 +80,11 @@ def test_errors_by_hand():
     triplets = Triplets(np.array([0, 5]), np.array([1, 6]), np.array([13, 18]))
     perfect = triplet_errors(model(), data, triplets, "who", "pose")
     assert perfect.errors.tolist() == [0, 0] and perfect.median == 0
+    about = perfect.to_dict()["context"]
+    assert about["test"]["fingerprint"] == data.fingerprint() and about["triplets"] == 2
+    assert about["seed"] is None and "numpy" in about["versions"]
+    drawn = triplet_errors(model(), data, find_triplets(data, "who", "pose", 3, 4), "who", "pose")
+    assert drawn.context["seed"] == 4
     off = triplet_errors(model(off=51), data, triplets, "who", "pose")
     assert off.errors == pytest.approx([0.04, 0.04])
     # x1 differs from x2 by 20 in the right half, x3 by 30 (rows 13, 18 - 1, 6) in the left half.

@@ -13,7 +13,7 @@ from unmingle.errors import ConfigError
 
 from ._common import check_output, flag, parse, required, say
 from ._data import Part, Reading, Recipe, Rows, rows_for
-from ._scoring import Scoring
+from ._scoring import Scoring, reading_words, told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,13 +31,11 @@ class Compare:
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], required("RUN")]
     """Run folders, or scores that `evaluate --json` wrote (.json)."""
     data: Annotated[str | None, flag("DATA", unset="(what the runs were trained on)")] = None
-    """The data to score them on; rows held out by all of them are used."""
+    """The data to score runs on; rows held out by all of them are used."""
     group: bool = False
     """Runs that differ in nothing but their seed are one column: mean and spread."""
     reading: Reading
     scoring: Scoring
-    pairs: int = 1000
-    """How many swaps are scored, at most."""
     json: Annotated[Path | None, flag("FILE")] = None
     """Also write the comparison here."""
     output: Annotated[Path | None, flag("FILE", "-o")] = None
@@ -65,6 +63,7 @@ def run(argv: Sequence[str]) -> None:
     for path, ending, name in ((args.json, ".json", "--json"), (args.output, ".md", "--output")):
         if path is not None:
             check_output(path, (ending,), args.overwrite, name)
+    _refuse_unused(args)
     from unmingle.evaluation.compare import Entry, compare
     from unmingle.evaluation.output import write_file
     from unmingle.evaluation.scores import Scores
@@ -83,6 +82,24 @@ def run(argv: Sequence[str]) -> None:
     if args.output is not None:
         write_file(args.output, found.markdown().encode(), overwrite=args.overwrite)
         say(f"{args.output}: the table")
+
+
+def _refuse_unused(args: Compare) -> None:
+    """Stored scores are compared as they are.
+
+    Raises:
+        ConfigError: naming a flag that says how runs are scored, if there is no run to score.
+    """
+    if any(path.suffix.lower() != ".json" for path in args.runs):
+        return
+    unused = [*([] if args.data is None else ["--data"]), *args.scoring.flags()]
+    unused += reading_words(args.reading)[:1]
+    unused += [] if args.device == "auto" else ["--device"]
+    if unused:
+        raise ConfigError(
+            f"{unused[0]} says how runs are scored, and stored scores are compared as they are; "
+            "give the run folders to score them now"
+        )
 
 
 def _names(paths: Sequence[Path]) -> dict[str, Path]:
@@ -107,7 +124,10 @@ def _scored(args: Compare, folders: dict[str, Path]) -> dict[str, Entry]:
 
     device = choose_device(args.device)
     models: dict[str, Method] = {name: load(folder) for name, folder in folders.items()}
+    for model in models.values():
+        args.scoring.check(model)
     source = args.data or _source(models)
+    given = told(source, args.reading, args.scoring.part)
     views: dict[str, Rows] = {}
     for name, model in models.items():
         found = rows_for(model, source, args.reading)
@@ -119,7 +139,7 @@ def _scored(args: Compare, folders: dict[str, Path]) -> dict[str, Entry]:
         model.network.to(device)
         test = _chosen(views[name], test_ids)
         train = None if train_ids is None else _chosen(views[name], train_ids)
-        scores = args.scoring.score(model, test, train, args.pairs, device)
+        scores = args.scoring.score(model, test, train, device, given)
         say("the single rows behind the means")
         truth = [] if train is None else [train]
         entries[name] = Entry(

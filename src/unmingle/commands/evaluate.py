@@ -11,7 +11,7 @@ import tyro
 
 from ._common import Using, check_output, flag, parse, required, say
 from ._data import Reading, rows_for
-from ._scoring import Scoring
+from ._scoring import Scoring, told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +22,6 @@ class Evaluate(Using):
     """The data that it was trained on (its held-out rows are scored), or others."""
     reading: Reading
     scoring: Scoring
-    pairs: int = 1000
-    """How many swaps are scored, at most."""
     json: Annotated[Path | None, flag("FILE")] = None
     """Also write all scores here."""
 
@@ -45,10 +43,12 @@ def run(argv: Sequence[str]) -> None:
     from unmingle.training.hardware import choose_device
 
     model = args.model()
+    args.scoring.check(model)
     rows = rows_for(model, args.data, args.reading)
     test = rows.part(args.scoring.part)
     train = None if test is rows.whole else rows.train
-    scores = args.scoring.score(model, test, train, args.pairs, choose_device(args.device))
+    given = told(args.data, args.reading, args.scoring.part)
+    scores = args.scoring.score(model, test, train, choose_device(args.device), given)
     print(scores.table())
     if args.json is not None:
         scores.save(args.json, overwrite=args.overwrite)

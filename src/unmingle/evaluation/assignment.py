@@ -9,7 +9,7 @@ the picture show? A judge fitted on true items says.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from unmingle.errors import ConfigError
 from unmingle.evaluation.bootstrap import Estimate
 from unmingle.evaluation.model import Encoded, Model
 from unmingle.evaluation.probes import ProbeResult, cross_probe, probe
+from unmingle.evaluation.record import context
+from unmingle.evaluation.rows import check_draws
 
 if TYPE_CHECKING:
     from unmingle.data import FactorDataset
@@ -41,7 +43,8 @@ class Assignment:
             from, with 95 % interval.
         tells: by code space, how often a probe guesses the value from the code.
         judge: how often the judge is right on true items it was not fitted on.
-        why: one sentence.
+        why: one sentence, with the judge's own accuracy.
+        context: seed, settings, data fingerprint, versions, the model's run.
     """
 
     factor: str
@@ -50,6 +53,7 @@ class Assignment:
     tells: dict[str, ProbeResult]
     judge: ProbeResult
     why: str
+    context: dict[str, Any] = field(default_factory=dict)
 
 
 def assign(
@@ -74,9 +78,10 @@ def assign(
         encoded: `data` encoded already; all its rows are looked at then.
 
     Raises:
-        ConfigError: no factors, or fewer than two code spaces.
+        ConfigError: no factors, fewer than two code spaces, a negative seed.
         DataError: no such factor, or too few rows to tell its values.
     """
+    check_draws(seed)
     if not factors:
         raise ConfigError("name the factors whose code is to be found")
     for name in factors:
@@ -89,7 +94,11 @@ def assign(
     if len(encoded.spaces) < 2:
         raise ConfigError("the model has a single code space, which holds whatever there is")
     seen = _Seen(np.asarray(data.take()))
-    return [_assign(encoded, seen, name, data.factor(name), swaps, seed) for name in factors]
+    record = context(model, data, None, seed, swaps=swaps, factors=list(factors))
+    return [
+        replace(_assign(encoded, seen, name, data.factor(name), swaps, seed), context=record)
+        for name in factors
+    ]
 
 
 def roles_of(found: Sequence[Assignment]) -> dict[str, str]:
@@ -161,17 +170,26 @@ def _verdict(
     tells: Mapping[str, ProbeResult],
     judge: ProbeResult,
 ) -> tuple[str | None, str]:
-    """The code that is ahead of all others by more than chance explains, and a sentence."""
+    """The code that is ahead of all others by more than chance explains, and a sentence.
+
+    Ahead is not enough to explain a factor: where fewer than half as many swaps show the code's
+    value as the judge gets right of true items, most show what neither code holds.
+    """
+    right = f"the judge is right on {judge.accuracy:.0%} of true ones, chance {judge.chance:.0%}"
     if judge.low <= judge.chance:
         ranked = sorted(tells, key=lambda name: -tells[name].accuracy)
         ahead = tells[ranked[0]].low > tells[ranked[1]].high
         shares = ", ".join(f"{tells[name].accuracy:.0%} from {name}" for name in ranked)
-        said = f"{factor}: small pictures do not show it; a probe guesses it right {shares}"
+        said = f"{factor}: small pictures do not show it ({right}); a probe guesses it {shares}"
+        found = f"the {ranked[0]} code tells most of it"
     else:
         ranked = sorted(decides, key=lambda name: -decides[name].value)
         ahead = decides[ranked[0]].low > decides[ranked[1]].high
         shares = ", ".join(f"{decides[name].value:.0%} the {name} code" for name in ranked)
-        said = f"{factor}: of swapped pictures, {shares} has its way"
+        said = f"{factor}: of swapped pictures, {shares} has its way ({right})"
+        found = f"the {ranked[0]} code explains it"
+        if decides[ranked[0]].value < judge.accuracy / 2:
+            found = f"the {ranked[0]} code leads, but no code explains it"
     if not ahead:
         return None, f"{said}: no code is clearly ahead"
-    return ranked[0], f"{said}: the {ranked[0]} code explains it"
+    return ranked[0], f"{said}: {found}"

@@ -10,12 +10,12 @@ from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation.bootstrap import Estimate
 from unmingle.evaluation.consistency import CodePair, Swap, code_information, swap_consistency
 from unmingle.evaluation.leaks import Information, Leak, measure_information, run_probes
-from unmingle.evaluation.model import Encoded, Model
+from unmingle.evaluation.model import Encoded, Model, can_decode
 from unmingle.evaluation.plain import rebuild, to_plain
 from unmingle.evaluation.probes import KINDS, check_kinds
 from unmingle.evaluation.record import context
 from unmingle.evaluation.roles import find_roles, nested_owner, probe_columns
-from unmingle.evaluation.rows import HeldOut
+from unmingle.evaluation.rows import HeldOut, check_draws
 from unmingle.evaluation.text import aligned, interval, number, share
 from unmingle.evaluation.transfer import measure_reconstruction
 from unmingle.evaluation.verdict import judge_leak, unknowable
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from unmingle.data import FactorDataset
 
 Say = Callable[[str], None]
+
+_QUICK_PROBES = ("linear", "knn")
+_QUICK_ROWS = 2000
+_QUICK_COLUMNS = 8  # looked for where no factor is named for any code
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ def audit(
     pairs: int = 1000,
     rows: int = 10_000,
     permutations: int = 1000,
+    quick: bool = False,
     seed: int = 0,
     encoded: Encoded | None = None,
     coded: HeldOut | None = None,
@@ -163,8 +168,9 @@ def audit(
 ) -> Audit:
     """Look for every factor in every code that it does not belong to.
 
-    Works with any labels there are. Without any, what remains is whether recombined images have
-    the codes they were made from, what codes of an image tell about each other, and reconstruction.
+    Works with any labels there are: where no factor is named for any code, all columns of the data
+    are looked for in all codes. Without any, what remains is whether recombined images have the
+    codes they were made from, what codes of an image tell about each other, and reconstruction.
 
     Args:
         model, test, train, roles, probe_factors, factors: as for `evaluate`.
@@ -173,15 +179,22 @@ def audit(
         pairs: recombined images, and rows for the reconstruction, at most.
         rows: training rows and test rows for the probes, at most each.
         permutations: shuffles of the true values behind chance and p-values.
+        quick: a shorter look: only the linear and the nearest-neighbour probe, at most 2000 rows,
+            at most 8 columns where no factor is named for any code, no information in nats and no
+            reconstruction.
         seed: of every choice and interval.
         encoded: `test` encoded already.
         coded: the rows for the probes, encoded already.
         say: called with one line before each part.
 
     Raises:
-        ConfigError: unknown code space, no or an unknown probe, fewer than 19 permutations.
+        ConfigError: unknown code space, no or an unknown probe, fewer than 19 permutations or one
+            pair, a negative seed.
         DataError: unknown factor, unusable codes.
     """
+    check_draws(seed, pairs)
+    if quick:
+        probes, rows = _QUICK_PROBES, min(rows, _QUICK_ROWS)
     check_kinds(probes)
     if not probes:
         raise ConfigError(f"probes=(): an audit needs one or more of {', '.join(KINDS)}")
@@ -193,10 +206,14 @@ def audit(
     notes: list[str] = []
     encoded = encoded or Encoded(model, test.items)
     coded = coded or HeldOut(model, encoded, test, train, rows, seed)
+    if quick:
+        coded = coded.at_most(rows)
     full = find_roles(model, encoded, test, roles or {}, [])
     columns = probe_columns(encoded, test, full, probe_factors or {}, factors)
+    if not columns:
+        columns = dict.fromkeys(_all_columns(test, quick, notes))
     own = {**full, **(probe_factors or {})}
-    options: dict[str, Any] = {"draws": permutations, "seed": seed, "say": say}
+    options: dict[str, Any] = {"draws": permutations, "seed": seed, "say": say, "quick": quick}
     leaks = []
     for factor, known in columns.items():
         owner = known or nested_owner(test, factor, own)
@@ -209,30 +226,39 @@ def audit(
         notes, "swapped codes", swap_consistency, encoded, labels, pairs=pairs, seed=seed
     )
     pairwise: list[CodePair] = []
-    if len(encoded.spaces) > 1:
+    if len(encoded.spaces) > 1 and not quick:
         say("audit: information between codes")
         pairwise = _or_note(
             notes, "information between codes", code_information, coded, encoded.spaces, seed=seed
         )
     rebuilt: dict[str, Estimate] = {}
-    if can_decode(model):
+    if can_decode(model) and not quick:
         metrics = ["mse", "ssim"] if test.is_images else ["mse"]
         rebuilt = measure_reconstruction(
             model, test, rows=pairs, seed=seed, metrics=metrics, encoded=encoded
         )
     unowned = [space for space in encoded.spaces if space not in own]
-    unknown = unknowable(list(columns), unowned, len(test), bool(swaps), list(test.continuous))
+    unknown = unknowable(
+        list(columns), unowned, len(test), bool(swaps), list(test.continuous), quick
+    )
     record = context(
         model, test, train, seed,
         roles=full, probe_factors=dict(probe_factors or {}), factors=list(factors),
-        probes=list(probes), pairs=pairs, rows=rows, permutations=permutations,
+        probes=list(probes), pairs=pairs, rows=rows, permutations=permutations, quick=quick,
     )  # fmt: skip
     return Audit(leaks, swaps, pairwise, rebuilt, unknown, notes, record)
 
 
-def can_decode(model: object) -> bool:
-    """Whether a model makes items from codes."""
-    return hasattr(model, "decode") or hasattr(model, "recombine")
+def _all_columns(test: FactorDataset, quick: bool, notes: list[str]) -> list[str]:
+    """The factor columns to look for where no factor is named for any code."""
+    names = list(test.factors)
+    if not quick:
+        return names
+    rest = names[_QUICK_COLUMNS:]
+    if rest:
+        listed = ", ".join(rest)
+        notes.append(f"leaks of {listed}, for which the full audit (--audit) looks as well")
+    return names[:_QUICK_COLUMNS]
 
 
 def _or_note(
@@ -263,9 +289,15 @@ def _leak(
     except DataError as error:
         return Leak(factor, space, own, purpose, [], 1.0, "", None, "unknown", str(error))
     what = f"audit: {factor} from the {space} code"
-    probing = {**options, "say": lambda kind: say(f"{what}: {kind}")}
+    probing: dict[str, Any] = {
+        "draws": options["draws"],
+        "seed": options["seed"],
+        "say": lambda kind: say(f"{what}: {kind}"),
+    }
     found, p_value, shuffled = run_probes(task, own, probes, **probing)
-    say(f"{what}: information")
-    information = measure_information(task, own, seed=options["seed"])
+    information = None
+    if not options["quick"]:
+        say(f"{what}: information")
+        information = measure_information(task, own, seed=options["seed"])
     level, verdict = judge_leak(factor, space, found, p_value, information)
     return Leak(factor, space, own, purpose, found, p_value, shuffled, information, level, verdict)

@@ -96,6 +96,10 @@ def check_same_rows(entries: Sequence[Entry]) -> list[str]:
             )
         if about["pairs"] != theirs["pairs"]:
             notes.append(f"{pair}: up to {theirs['pairs']} and {about['pairs']} pairs")
+        audits = [entry.scores.audit for entry in (other, first)]
+        quick = {bool(audit.context.get("quick")) for audit in audits if audit is not None}
+        if len(quick) > 1:
+            notes.append(f"{pair}: one audit is the quick one, the other looked closer")
         trained = [(context["train"] or {}).get("fingerprint") for context in (theirs, about)]
         if trained[0] != trained[1]:
             notes.append(f"{pair}: probes were fitted on, and true images found in, other rows")

@@ -82,7 +82,7 @@ class Comparison:
         for section in dict.fromkeys(row.section for row in self.rows):
             rows = [row for row in self.rows if row.section == section]
             floored = any(row.floor is not None for row in rows)
-            floor = ["copy / chance"] if floored else []
+            floor = ["floor"] if floored else []
             lines = [["", *floor, *map(self._head, self.columns), "better", "by"]]
             for row in rows:
                 shown = [_cell(row, row.cells[name]) for name in self.columns]
@@ -100,7 +100,8 @@ class Comparison:
         test = self.context["test"]
         return (
             f"{test['rows']} test rows of {test['name']}, seed {self.context['seed']}; brackets: "
-            "95 % intervals over rows; ±: standard deviation between seeds"
+            "95 % intervals over rows; ±: standard deviation between seeds; floor: what copying, "
+            "guessing or another set of real images scores"
         )
 
     def table(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from unmingle.errors import ConfigError, DataError, nearest
 from unmingle.evaluation.audit import Audit, audit
 from unmingle.evaluation.feature_distance import FeatureDistance, feature_distance
+from unmingle.evaluation.gaps import draw_codes, labelled_owners
 from unmingle.evaluation.judges import Judging, judge
 from unmingle.evaluation.model import Encoded, Model
 from unmingle.evaluation.probes import KINDS, check_kinds
@@ -18,6 +19,7 @@ from unmingle.evaluation.rows import HeldOut, has_factor
 
 if TYPE_CHECKING:
     from unmingle.data import FactorDataset
+    from unmingle.evaluation.disentanglement import Measured
 
 Say = Callable[[str], None]
 
@@ -28,14 +30,16 @@ class Extras:
 
     Attributes:
         audit: look for every factor in every code it does not belong to (`audit`).
+        quick_audit: a shorter look (`audit(quick=True)`), if not `audit`.
         audit_factors: columns that the audit looks for beside the roles.
         audit_probes: its probes.
         judges: train recognisers and show them recombined images (`judge`).
         frechet: Fréchet distance of pooled features (`feature_distance`).
-        disentanglement: names of metrics, or ("all",).
+        disentanglement: names of metrics, ("all",), or ("quick",) for those that are formulas.
     """
 
     audit: bool = False
+    quick_audit: bool = False
     audit_factors: Sequence[str] = ()
     audit_probes: Sequence[str] = KINDS
     judges: bool = False
@@ -43,16 +47,23 @@ class Extras:
     disentanglement: Sequence[str] = ()
 
     def check(self) -> None:
-        """Raise ConfigError for an unknown probe or metric, before any work."""
+        """Raise ConfigError for an unknown probe or metric, or one of several models, before any
+        work."""
         if self.audit:
             check_kinds(self.audit_probes)
-        if self.disentanglement and tuple(self.disentanglement) != ("all",):
+        if self.disentanglement and tuple(self.disentanglement) not in (("all",), ("quick",)):
             from unmingle.evaluation.disentanglement import DISENTANGLEMENT
 
             for name in self.disentanglement:
                 if name not in DISENTANGLEMENT:
                     raise ConfigError(
-                        f"unknown metric {name!r}.{nearest(name, [*DISENTANGLEMENT, 'all'])}"
+                        f"unknown metric {name!r}."
+                        f"{nearest(name, [*DISENTANGLEMENT, 'all', 'quick'])}"
+                    )
+                if "models" in DISENTANGLEMENT[name].needs:
+                    raise ConfigError(
+                        f"{name} compares several models, and one is evaluated here; from Python, "
+                        "unmingle.evaluation.udr_encoders takes several"
                     )
 
 
@@ -91,7 +102,7 @@ class Further:
             columns: all factor columns that are looked for; `factors`: those beside the roles.
         """
         found: dict[str, Any] = {}
-        if extras.audit:
+        if extras.audit or extras.quick_audit:
             found["audit"] = self.audit(extras, factors)
         if extras.judges:
             found["judges"] = self.judges(take, device)
@@ -108,6 +119,7 @@ class Further:
             train=self.train,
             factors=[*factors, *(f for f in extras.audit_factors if f not in factors)],
             probes=extras.audit_probes,
+            quick=not extras.audit,
             encoded=self.encoded,
             coded=self.coded,
             say=self.say,
@@ -148,6 +160,8 @@ class Further:
         """{metric: {name: value}} on the codes of training and test rows together.
 
         Metrics that predict are fitted on the training rows and scored on the test rows.
+        "mig_by_space" counts the factors that the model was told, and where codes are Gaussian it
+        is of draws, on the test rows alone.
         """
         from unmingle.evaluation.disentanglement import measure
 
@@ -164,13 +178,30 @@ class Further:
             mask = np.repeat([True, False], [len(train), len(coded.test)])
         factors = {name: np.concatenate([d.factor(name) for d in sets]) for name in columns}
         own = {**self.settings["roles"], **self.settings["probe_factors"]}
-        owners = {factor: space for space, factor in own.items() if factor in factors}
+        owners = labelled_owners(
+            self.model, {factor: space for space, factor in own.items() if factor in factors}
+        )
+        amounts = {
+            name: np.concatenate([d.continuous[name] for d in sets])
+            for name in coded.test.continuous
+            if all(name in d.continuous for d in sets)
+        }
         seed = self.settings["seed"]
-        chosen = None if tuple(names) == ("all",) else names
+        chosen = self.measurable(names, bool(factors), bool(amounts), bool(owners))
+        if not chosen:
+            return None
         try:
             found = measure(
-                codes, factors or None, chosen, train=mask, seed=seed, owners=owners or None
+                codes,
+                factors or None,
+                chosen,
+                amounts=amounts or None,
+                train=mask,
+                seed=seed,
+                owners=owners or None,
             )
+            if owners and "mig_by_space" in found and hasattr(self.model, "posteriors"):
+                found |= self.gaps_of_draws(coded.test, owners)
         except (ConfigError, DataError) as error:
             self.notes.append(f"disentanglement left out: {error}")
             return None
@@ -180,5 +211,51 @@ class Further:
             "factors": list(factors),
             "rows": sum(len(data) for data in sets),
             "fitted": None if mask is None else int(mask.sum()),
+            **({"amounts": list(amounts)} if amounts else {}),
         }
         return {metric: dict(one.values) for metric, one in found.items()}
+
+    def measurable(
+        self, names: Sequence[str], factors: bool, amounts: bool, owners: bool
+    ) -> list[str]:
+        """Those of some metrics for which there is what they need; a note for each that was named
+        and has it not.
+
+        Args:
+            factors, amounts: whether there are columns of these.
+            owners: whether a code space is known to carry one of the factors.
+        """
+        from unmingle.evaluation.disentanglement import DISENTANGLEMENT
+        from unmingle.evaluation.disentanglement.measuring import what_is_given
+        from unmingle.evaluation.disentanglement.registry import QUICK
+
+        given = what_is_given(factors, amounts, owners)
+        several: dict[tuple[str, ...], tuple[str, ...]] = {
+            ("all",): tuple(DISENTANGLEMENT),
+            ("quick",): QUICK,
+        }
+        if tuple(names) in several:
+            return [n for n in several[tuple(names)] if DISENTANGLEMENT[n].needs <= given]
+        found = []
+        for name in names:
+            missing = DISENTANGLEMENT[name].needs - given
+            if not missing:
+                found.append(name)
+                continue
+            lacking = "the data have no column for it"
+            if missing == {"spaces"}:
+                lacking = (
+                    "no code space is known to carry a factor; name one with roles "
+                    "(--role SPACE=COLUMN)"
+                )
+            self.notes.append(f"disentanglement: {name} left out: {lacking}")
+        return found
+
+    def gaps_of_draws(self, test: FactorDataset, owners: Mapping[str, str]) -> dict[str, Measured]:
+        """The metric `mig_by_space` of one draw from every test row's codes."""
+        from unmingle.evaluation.disentanglement import measure
+
+        seed = self.settings["seed"]
+        codes = draw_codes(self.model, test.items, seed)
+        factors = {factor: test.factor(factor) for factor in owners}
+        return measure(codes, factors, ["mig_by_space"], seed=seed, owners=owners)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation.bootstrap import Estimate
 from unmingle.evaluation.extras import Extras, Further
-from unmingle.evaluation.model import Encoded, Model
+from unmingle.evaluation.model import Encoded, Model, can_decode
 from unmingle.evaluation.probes import USUAL, ProbeResult, check_kinds, cross_probe, probe
 from unmingle.evaluation.record import context
 from unmingle.evaluation.roles import find_roles, probe_columns
-from unmingle.evaluation.rows import FOLDS, HeldOut
+from unmingle.evaluation.rows import FOLDS, HeldOut, check_draws
 from unmingle.evaluation.scores import ProbeRow, Scores
 from unmingle.evaluation.transfer import Transfer, measure_reconstruction, measure_transfer
 
@@ -43,7 +43,8 @@ def evaluate(
     """Measure transfer, reconstruction and leakage on `test`.
 
     Args:
-        model: anything with `encode`, `decode` (or `recombine`) and `code_spaces`.
+        model: anything with `encode`, `decode` (or `recombine`) and `code_spaces`; of one that only
+            encodes there are no scores of images.
         test: held-out rows.
         train: training rows; true images are looked up there too, and probes are fitted on their
             codes and scored on the test rows (if a test value is missing there, or without
@@ -67,9 +68,10 @@ def evaluate(
         Scores; what could not be measured is in its `notes`.
 
     Raises:
-        ConfigError: unknown code space, probe or metric.
+        ConfigError: unknown code space, probe or metric, fewer than one pair, a negative seed.
         DataError: unknown factor, unusable codes.
     """
+    check_draws(seed, pairs)
     extras = extras or Extras()
     extras.check()
     check_kinds(probes)
@@ -85,7 +87,7 @@ def evaluate(
     options: dict[str, Any] = {"seed": seed, "metrics": metrics, "device": device, "pairs": pairs}
     moved, rebuilt = _images(model, encoded, test, train, full, take, options, notes, say)
     coded: HeldOut | None = None
-    if (probes and columns) or extras.audit or extras.disentanglement:
+    if (probes and columns) or extras.audit or extras.quick_audit or extras.disentanglement:
         coded = HeldOut(model, encoded, test, train, probe_rows, seed)
     rows: list[ProbeRow] = []
     if coded is not None and probes:
@@ -122,6 +124,12 @@ def _images(
     """Transfer, where it can be measured, and reconstruction."""
     metrics, pairs = options["metrics"], options["pairs"]
     if metrics is not None and not len(metrics):
+        return None, {}
+    if not can_decode(model):
+        notes.append(
+            "reconstruction and content transfer left out: the model has neither decode nor "
+            "recombine"
+        )
         return None, {}
     say("reconstruction")
     common = {key: value for key, value in options.items() if key != "pairs"}

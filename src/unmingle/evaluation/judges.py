@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation.bootstrap import Estimate, share_interval
-from unmingle.evaluation.consistency import random_pairs
-from unmingle.evaluation.model import Encoded, Model
+from unmingle.evaluation.model import Encoded, Model, can_decode
 from unmingle.evaluation.plain import rebuild, to_plain
 from unmingle.evaluation.probes import commonest, deal_folds
 from unmingle.evaluation.record import context
 from unmingle.evaluation.roles import find_roles
-from unmingle.evaluation.rows import has_factor
+from unmingle.evaluation.rows import check_draws, has_factor
 from unmingle.evaluation.text import aligned, share
 
 if TYPE_CHECKING:
@@ -134,9 +133,11 @@ def judge(
         device: where the recognisers are trained and run.
 
     Raises:
-        ConfigError: unknown code space, no factor named for any, nothing to recombine.
+        ConfigError: unknown code space, no factor named for any, nothing to recombine, fewer than
+            one pair, a negative seed.
         DataError: unknown factor.
     """
+    check_draws(seed, pairs)
     say = say or (lambda _: None)
     encoded = encoded or Encoded(model, test.items)
     full = find_roles(model, encoded, test, roles or {}, [])
@@ -147,6 +148,11 @@ def judge(
         raise ConfigError(
             "judges need two code spaces and the factor of one or more, such as "
             "roles={'class': 'person'} (--role class=person)"
+        )
+    if not can_decode(model):
+        raise ConfigError(
+            f"judges look at recombined images, and {type(model).__name__} has neither decode nor "
+            "recombine"
         )
     encoded.require(take)
     judged: list[Judgement] = []
@@ -224,19 +230,19 @@ def _parts(
 
 
 def _differing(y: Ints, rows: Ints, pairs: int, seed: int) -> tuple[Ints, Ints]:
-    """Pairs of `rows` whose values of `y` differ.
+    """At most so many pairs of `rows` whose values of `y` differ, no row twice the first.
 
     Raises:
         DataError: all rows have the same value.
     """
-    if len(rows) < 2 or np.ptp(y[rows]) == 0:
+    values, group, sizes = np.unique(y[rows], return_inverse=True, return_counts=True)
+    if len(values) < 2:
         raise DataError("no two real images with different values are left to recombine")
-    i, j = random_pairs(len(rows), pairs, seed)
     rng = np.random.default_rng(seed)
-    for _ in range(100):
-        same = y[rows[i]] == y[rows[j]]
-        if not same.any():
-            break
-        j[same] = rng.integers(0, len(rows), int(same.sum()))
-    different = y[rows[i]] != y[rows[j]]
-    return rows[i[different]], rows[j[different]]
+    first = rng.permutation(len(rows))[:pairs]
+    # With rows sorted by value, the partners of a row are all places but the block of its value.
+    order = np.argsort(group, kind="stable")
+    size, start = sizes[group[first]], (np.cumsum(sizes) - sizes)[group[first]]
+    place = rng.integers(0, len(rows) - size)
+    place += np.where(place >= start, size, 0)
+    return rows[first], rows[order[place]]

@@ -66,7 +66,9 @@ class Information:
     Attributes:
         bound: a lower bound, by held-out rows; 0 or below says nothing.
         estimate: the mean of T' over the joint, I_T' of Eq. 12; no bound.
-        most: what the bound cannot exceed: the factor's entropy, or the log of the number of rows.
+        most: what the bound cannot exceed: the mean of -log(share of the row's value) over the
+            scored rows, which is the factor's entropy where they have its values in the shares of
+            all rows; or the log of the number of rows.
         n_train, n_test: rows fitted on and scored.
         removed: as for the probes, where T' found more that way.
     """
@@ -199,7 +201,7 @@ def measure_information(task: Task, own: str | None, *, seed: int = 0) -> Inform
     from unmingle.evaluation.information import Ratio, contributions, fit_factor_ratio
 
     values, place = np.unique(task.y, return_inverse=True)
-    bounds, estimates, used = [], [], []
+    bounds, estimates, used, surprise = [], [], [], []
     for number, (fitted, scored) in enumerate(task.parts):
         rows = np.concatenate([fitted, scored])
         prior = np.bincount(place[rows], minlength=len(values)) / len(rows)
@@ -217,12 +219,12 @@ def measure_information(task: Task, own: str | None, *, seed: int = 0) -> Inform
         scores = ratio.score(outside)
         bounds.append(contributions(scores, place[scored], prior, ratio.tempering))
         estimates.append(scores[np.arange(len(scored)), place[scored]])
+        surprise.append(-np.log(prior[place[scored]]))
         used.append(removed)
-    frequency = np.bincount(place) / len(place)
     return Information(
         mean_interval(np.concatenate(bounds), seed=seed),
         float(np.concatenate(estimates).mean()),
-        float(-(frequency * np.log(frequency)).sum()),
+        float(np.concatenate(surprise).mean()),
         min(len(fitted) for fitted, _ in task.parts),
         len(task.scored),
         max(used, key=used.count),

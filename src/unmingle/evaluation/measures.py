@@ -31,8 +31,9 @@ _SAME = 1e-3  # relative; how well the mean of rows must agree with the score it
 class Measure:
     """One number of some scores.
 
-    `better` says which way is good, None where neither is. `floor` is what copying or guessing
-    would give. `clip`: values on the good side of the floor count as the floor (leaks at chance).
+    `better` says which way is good, None where neither is. `floor` is what copying, guessing or
+    other real images would give. `clip`: values on the good side of the floor count as the floor
+    (leaks at chance).
     """
 
     section: str
@@ -117,6 +118,7 @@ def _audit_measures(scores: Scores) -> Iterator[Measure]:
 
 
 def _judge_measures(scores: Scores) -> Iterator[Measure]:
+    """What judges say beside how often they are right, and the distance of sets of images."""
     if scores.judges is not None:
         section = f"Judges of swaps of the {scores.judges.take} code"
         for found in scores.judges.judgements:
@@ -124,10 +126,13 @@ def _judge_measures(scores: Scores) -> Iterator[Measure]:
             yield Measure(section, label, found.right, "higher", found.chance, percent=True)
             label = f"{found.factor}, as the other image"
             yield Measure(section, label, found.mixed, "lower", percent=True)
+            label = f"{found.factor}, judge on real images"
+            yield Measure(section, label, found.real, None, found.chance, percent=True)
     distance = scores.feature_distance
     if distance is not None:
         for label, spread in (("swaps", distance.recombined), ("rebuilt", distance.rebuilt)):
-            estimate = Estimate(spread.mean, spread.low, spread.high)
+            # the range over a few halvings of the same rows is no interval
+            estimate = Estimate(spread.mean, math.nan, math.nan)
             section = f"Fréchet distance of features ({distance.features})"
             yield Measure(section, label, estimate, "lower", distance.real.mean)
 

@@ -33,6 +33,11 @@ def space_factors(model: Model) -> dict[str, str | None]:
     return {name: getattr(space, "factor", None) for name, space in spaces.items()}
 
 
+def can_decode(model: object) -> bool:
+    """Whether a model makes items from codes."""
+    return hasattr(model, "decode") or hasattr(model, "recombine")
+
+
 class Encoded:
     """Items encoded once, from which codes of different rows are put together.
 

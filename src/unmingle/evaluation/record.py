@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.metadata
 import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from unmingle.data import FactorDataset
@@ -75,8 +78,28 @@ def about(data: FactorDataset) -> dict[str, Any]:
     }
 
 
+def codes_context(codes: Any, seed: int, **more: Any) -> dict[str, Any]:
+    """The record of a score of codes alone [N,D], where no data set is known.
+
+    The fingerprint is the SHA-256 (hex) of the shape and the codes in double precision.
+    """
+    table = np.ascontiguousarray(codes, np.float64)
+    digest = hashlib.sha256(repr(table.shape).encode())
+    digest.update(table.data)
+    return {
+        "seed": seed,
+        **more,
+        "codes": {
+            "rows": len(table),
+            "entries": table.shape[1],
+            "fingerprint": digest.hexdigest(),
+        },
+        "versions": versions(),
+    }
+
+
 def context(
-    model: object, test: FactorDataset, train: FactorDataset | None, seed: int, **more: Any
+    model: object, test: FactorDataset, train: FactorDataset | None, seed: int | None, **more: Any
 ) -> dict[str, Any]:
     """The record that goes with every result: seed, settings, data, the model's run, versions."""
     return {

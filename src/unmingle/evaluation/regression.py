@@ -17,6 +17,7 @@ from unmingle.errors import DataError
 from unmingle.evaluation.bootstrap import mean_interval
 from unmingle.evaluation.model import Encoded, Model
 from unmingle.evaluation.probes import ProbeResult, probe
+from unmingle.evaluation.record import context
 
 if TYPE_CHECKING:
     from unmingle.data import FactorDataset
@@ -45,12 +46,14 @@ class RegressionResult:
 class CodeMeasures:
     """Results by code space and column, in the order of the model's spaces and the data's columns.
 
-    `notes` says what could not be measured.
+    `notes` says what could not be measured; `context` holds seed, settings, data fingerprints,
+    versions and the model's run.
     """
 
     amounts: dict[str, dict[str, RegressionResult]]
     factors: dict[str, dict[str, ProbeResult]]
     notes: list[str] = field(default_factory=list)
+    context: dict[str, Any] = field(default_factory=dict)
 
     def mean_error(self, space: str) -> float:
         """Mean over the continuous columns of the mean absolute error from one code."""
@@ -139,7 +142,10 @@ def measure_codes(
     if not amounts and not labels:
         raise DataError("there is no column that varies in both data sets")
     inside, outside = Encoded(model, train.items).codes, Encoded(model, test.items).codes
-    found = CodeMeasures({space: {} for space in inside}, {space: {} for space in inside})
+    record = context(model, test, train, seed, continuous=amounts, factors=labels, units=units)
+    found = CodeMeasures(
+        {space: {} for space in inside}, {space: {} for space in inside}, [], record
+    )
     for space in inside:
         for name in amounts:
             unit = units.get(name, 1.0)

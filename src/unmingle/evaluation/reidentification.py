@@ -8,7 +8,7 @@ one, and the mean average precision says how high those of the true identity com
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation.bootstrap import Estimate, mean_interval
 from unmingle.evaluation.model import Encoded, Model
+from unmingle.evaluation.record import context
 from unmingle.nn.encoder import ConvEncoder
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Reidentification:
         transfer: queries have the identity's code of one image and the other codes of another.
         chance: of a ranking at random, for the transfer's queries.
         queries: how many of each; `gallery`: real images that are ranked.
+        context: seed, settings, data fingerprints, versions, the model's run.
     """
 
     factor: str
@@ -55,6 +57,7 @@ class Reidentification:
     chance: float
     queries: int
     gallery: int
+    context: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -207,7 +210,9 @@ def reidentify(
 ) -> Reidentification:
     """Table 2: mean average precision of the appearance of generated images.
 
-    The gallery are the real test images, without those that a query was made from.
+    The encoder is no part of the method: it is trained here, on the real training images, and sees
+    generated ones only when they are queries. The gallery are the real test images, without those
+    that a query was made from.
 
     Args:
         model: with `space` and other code spaces.
@@ -255,6 +260,7 @@ def reidentify(
         chance=float(at_random.mean()),
         queries=len(i),
         gallery=len(gallery),
+        context=context(model, test, train, seed, queries=queries, steps=steps),
     )
 
 

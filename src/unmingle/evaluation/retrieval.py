@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from unmingle.errors import ConfigError, DataError
 from unmingle.errors import nearest as nearest_name
 from unmingle.evaluation.bootstrap import mean_interval
+from unmingle.evaluation.record import codes_context
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -24,7 +25,8 @@ _CELLS = 1 << 24  # similarities held at a time
 class Precision:
     """Share of a row's k nearest other rows with the same value, averaged over rows.
 
-    `chance` is the same for k other rows drawn at random; [low, high] a 95 % bootstrap interval.
+    `chance` is the same for k other rows drawn at random; [low, high] a 95 % bootstrap interval;
+    `context` holds seed, settings, number and fingerprint of the codes, versions.
     """
 
     precision: float
@@ -32,6 +34,7 @@ class Precision:
     low: float
     high: float
     k: int
+    context: dict[str, Any] = field(default_factory=dict)
 
 
 def nearest(
@@ -70,6 +73,7 @@ def retrieval_precision(
         if len(values) != len(codes):
             raise DataError(f"{len(codes)} codes but {len(values)} values of {name}")
     rows, _ = _nearest(codes, codes, k, metric, skip_self=True)
+    record = codes_context(codes, seed, k=k, metric=metric, factors=list(factors))
     found = {}
     for name, values in factors.items():
         values = np.asarray(values)
@@ -77,7 +81,7 @@ def retrieval_precision(
         counts = np.unique(values, return_counts=True)[1]
         chance = float((counts * (counts - 1)).sum() / (len(values) * (len(values) - 1)))
         estimate = mean_interval(share, seed=seed)
-        found[name] = Precision(estimate.value, chance, estimate.low, estimate.high, k)
+        found[name] = Precision(estimate.value, chance, estimate.low, estimate.high, k, record)
     return found
 
 

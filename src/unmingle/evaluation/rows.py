@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from unmingle.errors import DataError
+from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation.model import Encoded, Model
 from unmingle.evaluation.probes import checked, deal_folds
 
@@ -20,6 +21,18 @@ Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
 FOLDS = 5
+
+
+def check_draws(seed: int, pairs: int = 1) -> None:
+    """Refuse, before any work, what nothing can be drawn with.
+
+    Raises:
+        ConfigError: a negative seed, or fewer than one pair.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    if pairs < 1:
+        raise ConfigError(f"pairs must be at least 1, got {pairs}")
 
 
 def has_factor(data: FactorDataset, name: str) -> bool:
@@ -77,20 +90,27 @@ class HeldOut:
         seed: int,
     ) -> None:
         rng = np.random.default_rng(seed)
-
-        def some(data: FactorDataset) -> Ints:
-            if len(data) <= limit:
-                return np.arange(len(data))
-            return np.sort(rng.choice(len(data), limit, replace=False))
-
-        rows = some(test)
+        rows = _some(len(test), limit, rng)
         self.seed = seed
         self.test = test.select(rows)
         self.test_codes = {space: codes[rows] for space, codes in encoded.codes.items()}
-        self.train = None if train is None else train.select(some(train))
+        self.train: FactorDataset | None = None
         self.train_codes: dict[str, Array] = {}
-        if self.train is not None:
+        if train is not None:
+            self.train = train.select(_some(len(train), limit, rng))
             self.train_codes = Encoded(model, self.train.items).codes
+
+    def at_most(self, limit: int) -> HeldOut:
+        """The same with so many test rows and training rows at most, none encoded again."""
+        fewer, rng = copy.copy(self), np.random.default_rng(self.seed)
+        rows = _some(len(self.test), limit, rng)
+        fewer.test = self.test.select(rows)
+        fewer.test_codes = {space: codes[rows] for space, codes in self.test_codes.items()}
+        if self.train is not None:
+            rows = _some(len(self.train), limit, rng)
+            fewer.train = self.train.select(rows)
+            fewer.train_codes = {space: codes[rows] for space, codes in self.train_codes.items()}
+        return fewer
 
     def fits_train(self, factor: str) -> FactorDataset | None:
         """The training rows, if they have the factor and all its values that test rows have."""
@@ -136,6 +156,13 @@ class HeldOut:
         if not kept:
             raise DataError(f"every value of {factor} has one row only: nothing can be predicted")
         return Task(x, y, owned, kept, how)
+
+
+def _some(count: int, limit: int, rng: np.random.Generator) -> Ints:
+    """At most `limit` of so many rows, ascending."""
+    if count <= limit:
+        return np.arange(count)
+    return np.sort(rng.choice(count, limit, replace=False))
 
 
 def without_own(task: Task, fitted: Ints, scored: Ints) -> tuple[Array, Array] | None:

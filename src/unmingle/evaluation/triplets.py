@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ import numpy.typing as npt
 from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation.image_metrics import mse
 from unmingle.evaluation.model import Encoded, Model
+from unmingle.evaluation.plain import to_plain
+from unmingle.evaluation.record import context
 
 if TYPE_CHECKING:
     from unmingle.data import FactorDataset
@@ -31,11 +33,15 @@ _SHARES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class Triplets:
-    """Rows [M] of x1, x2 and x3: x1 and x2 share one factor, x2 and x3 the other."""
+    """Rows [M] of x1, x2 and x3: x1 and x2 share one factor, x2 and x3 the other.
+
+    `seed` is that of their draw, None where they were not drawn.
+    """
 
     x1: Ints
     x2: Ints
     x3: Ints
+    seed: int | None = None
 
     def __len__(self) -> int:
         return len(self.x2)
@@ -49,10 +55,12 @@ class TripletErrors:
         errors: of the model.
         copies: of x1 and of x3 taken as they are, the better of the two for each triplet: a model
             that does not beat it recombines nothing.
+        context: seed of the draw, settings, data fingerprint, versions, the model's run.
     """
 
     errors: npt.NDArray[np.float64]
     copies: npt.NDArray[np.float64]
+    context: dict[str, Any] = field(default_factory=dict)
 
     @property
     def median(self) -> float:
@@ -66,7 +74,7 @@ class TripletErrors:
         return float(low), float(high)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: number, mean, median, quartiles and further quantiles."""
+        """Plain JSON values: number, mean, median, quartiles and further quantiles, context."""
         return {
             "triplets": len(self.errors),
             "mean": float(self.errors.mean()),
@@ -77,6 +85,7 @@ class TripletErrors:
                 for share, value in zip(_SHARES, np.quantile(self.errors, _SHARES), strict=True)
             },
             "copy_median": float(np.median(self.copies)),
+            "context": to_plain(self.context),
         }
 
 
@@ -110,7 +119,7 @@ def find_triplets(
             f"with its {third} and another {first}"
         )
     x2 = usable[rng.integers(0, len(usable), count)]
-    return Triplets(same_a.draw(x2, rng), x2, same_b.draw(x2, rng))
+    return Triplets(same_a.draw(x2, rng), x2, same_b.draw(x2, rng), seed)
 
 
 class _Partners:
@@ -168,7 +177,10 @@ def triplet_errors(
         errors.append(mse(encoded.combine({first: x1, third: x3}), true))
         copied = [mse(np.asarray(items[rows]), true) for rows in (x1, x3)]
         copies.append(np.minimum(*copied))
-    return TripletErrors(np.concatenate(errors), np.concatenate(copies))
+    record = context(
+        model, data, None, triplets.seed, triplets=len(triplets), first=first, third=third
+    )
+    return TripletErrors(np.concatenate(errors), np.concatenate(copies), record)
 
 
 def plot_triplets(

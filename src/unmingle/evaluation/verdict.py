@@ -71,6 +71,7 @@ def unknowable(
     rows: int,
     swaps: bool,
     continuous: Sequence[str],
+    quick: bool = False,
 ) -> list[str]:
     """What the audit cannot tell, given what it had.
 
@@ -80,8 +81,14 @@ def unknowable(
         rows: how many test rows there are.
         swaps: whether swap consistency was measured.
         continuous: columns of amounts, which probes do not look for.
+        quick: whether the audit was the quick one.
     """
     said = []
+    if quick:
+        said.append(
+            "this was the quick audit: what linear and nearest-neighbour probes miss on at most "
+            "2,000 rows, the full one may find (--audit)"
+        )
     if not factors:
         said.append(
             "no factor column was looked for: whether a code holds what belongs to another cannot "

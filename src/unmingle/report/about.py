@@ -148,9 +148,8 @@ def again_section(
     call = python_call(info)
     if train is None and call is not None:
         parts += [paragraph("Trained from Python, on data that were in memory:"), code(call)]
-    source = (info.get("recipe") or {}).get("source", "DATA")
     if scores is not None:
-        parts += [paragraph("Scores:"), code(in_lines(evaluate_command(scores, folder, source)))]
+        parts += [paragraph("Scores:"), code(in_lines(evaluate_command(scores, folder)))]
     if command is not None:
         parts += [paragraph("This report:"), code(in_lines(command))]
     if (info.get("recipe") or {}).get("fingerprint"):
@@ -179,7 +178,8 @@ def train_command(info: Info, folder: Path) -> list[str] | None:
     words = ["unmingle", "train", str(info.get("method")), str(recipe.get("source"))]
     words += _flags(changed_settings(info))
     chosen = {**(recipe.get("reading") or {}), **_split(recipe.get("splitting") or {})}
-    words += _flags({n: v for n, v in chosen.items() if _given(v)}, repeat=("values", "buckets"))
+    chosen = {name: value for name, value in chosen.items() if _given(value)}
+    words += _flags(chosen, repeat=("values", "buckets", "option"))
     words += ["--budget", str(info.get("budget")), "--seed", str(info.get("seed"))]
     return [*words, "--out", str(folder)]
 
@@ -196,9 +196,17 @@ def python_call(info: Info) -> str | None:
     )
 
 
-def evaluate_command(scores: Scores, folder: Path, source: str) -> list[str]:
-    """Words of `unmingle evaluate …` with what the scores tell of how they were made."""
-    words, context = ["unmingle", "evaluate", str(folder), source], scores.context
+def evaluate_command(scores: Scores, folder: Path) -> list[str]:
+    """Words of `unmingle evaluate …` with what the scores tell of how they were made.
+
+    The data are those that a verb was given; of scores that were made from Python they are not
+    known, and DATA stands for them.
+    """
+    context = scores.context
+    given = context.get("given") or {}
+    words = ["unmingle", "evaluate", str(folder), str(given.get("data", "DATA"))]
+    words += map(str, given.get("reading") or [])
+    words += ["--part", str(given["part"])] if given.get("part") else []
     for flag, key in (("--role", "roles"), ("--probe-factor", "probe_factors")):
         for space, factor in (context.get(key) or {}).items():
             words += [flag, f"{space}={factor}"]
@@ -207,11 +215,13 @@ def evaluate_command(scores: Scores, folder: Path, source: str) -> list[str]:
         words += ["--metrics", ",".join(metrics) or "none"]
     if set(probes) != set(USUAL):
         words += ["--probes", ",".join(dict.fromkeys(probes)) or "none"]
-    if scores.transfer is not None:
-        words += ["--take", scores.transfer.take]
+    swapped = scores.transfer or scores.judges or scores.feature_distance
+    if swapped is not None:
+        words += ["--take", swapped.take]
     if scores.audit is not None:
         more = scores.audit.context.get("factors")
-        words += ["--audit", *(["--audit-factors", ",".join(more)] if more else [])]
+        words += ["--quick-audit" if scores.audit.context.get("quick") else "--audit"]
+        words += ["--audit-factors", ",".join(more)] if more else []
     words += ["--judges"] if scores.judges is not None else []
     words += ["--frechet"] if scores.feature_distance is not None else []
     if scores.disentanglement:

@@ -21,11 +21,12 @@ GOOD = {"none": True, "trace": None, "unknown": None}
 
 def audit_parts(audit: Audit) -> Iterator[Child]:
     """Verdicts first, then what they rest on."""
-    yield paragraph(
-        "For each factor and each code that it does not belong to: what probes of several kinds "
-        "guess on held-out rows, what they reach when the true values are shuffled, and a lower "
-        "bound of the information in nats."
-    )
+    asked = "what probes of several kinds guess on held-out rows"
+    shuffled = "what they reach when the true values are shuffled"
+    more = f", {shuffled}, and a lower bound of the information in nats"
+    if audit.context.get("quick"):
+        more = f" and {shuffled}; a quick look, by two kinds of probes on some of the rows"
+    yield paragraph(f"For each factor and each code that it does not belong to: {asked}{more}.")
     for leak in audit.leaks:
         head = f"{leak.factor} in the {leak.space} code: "
         yield tag("p", _level(leak), head, leak.verdict, ".", class_="verdict")

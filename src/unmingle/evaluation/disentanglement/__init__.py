@@ -23,7 +23,12 @@ from unmingle.evaluation.disentanglement.interventions import (
     beta_vae_score,
     factor_vae_score,
 )
-from unmingle.evaluation.disentanglement.measuring import Measured, measure, measure_encoder
+from unmingle.evaluation.disentanglement.measuring import (
+    Measured,
+    measure,
+    measure_encoder,
+    udr_encoders,
+)
 from unmingle.evaluation.disentanglement.ranking import UDR, udr
 from unmingle.evaluation.disentanglement.registry import DISENTANGLEMENT, Metric
 from unmingle.evaluation.disentanglement.robustness import IRS, irs
@@ -65,5 +70,6 @@ __all__ = [
     "sap_continuous",
     "total_correlation",
     "udr",
+    "udr_encoders",
     "wasserstein",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unmingle.errors import DataError
-from unmingle.evaluation.disentanglement.logistic import fit_logistic
+from unmingle.evaluation.disentanglement.logistic import Design, fit_logistic
 from unmingle.evaluation.disentanglement.tables import (
     Floats,
     Ints,
@@ -60,10 +60,10 @@ def explicitness(
     still = constant(inside)
     mean, spread = inside.mean(0), np.where(still, np.inf, inside.std(0))
     inside, outside = (inside - mean) / spread, (outside - mean) / spread
-    areas = []
+    areas, design = [], Design(inside)
     for number, name in enumerate(table.names):
         labels = split_labels(table, number, fit, test)
-        model = fit_logistic(inside, labels.fit, labels.count, c)
+        model = fit_logistic(design, labels.fit, labels.count, c)
         tested = _area(model.probabilities(outside[labels.known]), labels.test)
         if tested is None:
             raise DataError(f"the rows tested on have one value of factor {name} only")
@@ -85,6 +85,8 @@ def _area(scores: Floats, values: Ints) -> float | None:
         others = np.sort(score[~mine])
         if mine.any() and len(others):
             own = np.sort(score[mine])
-            below = np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")
-            areas.append(below.mean() / (2 * len(others)))
+            below = upto = np.searchsorted(others, own, "left")
+            if (others.take(below, mode="clip") == own).any():  # ties, which are rare
+                upto = np.searchsorted(others, own, "right")
+            areas.append((below + upto).mean() / (2 * len(others)))
     return float(np.mean(areas)) if areas else None

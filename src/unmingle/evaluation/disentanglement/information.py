@@ -123,7 +123,9 @@ def mig_by_space(
         _require_space(space, spaces)
     for space, codes in spaces.items():
         table = read_table(read_codes(codes, f"{space} codes"), factors)
-        moved = table.codes + (noise or {}).get(space, 0.0) * rng.normal(size=table.codes.shape)
+        moved = table.codes
+        if noise:
+            moved = moved + noise.get(space, 0.0) * rng.normal(size=moved.shape)
         known.append(factor_information(moved, table.values, bins).max(0))
     homes: Sequence[str] = (
         [owners[name] for name in table.names if name in owners]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unmingle.evaluation.disentanglement.tables import Floats, Ints
+from unmingle.evaluation.disentanglement.tables import Array, Floats, Ints
 
 _TOLERANCE = 1e-6  # largest entry of the mean loss's gradient
 _STEPS = 1000
@@ -38,48 +38,68 @@ class Logistic:
         return scores
 
 
-def fit_logistic(x: Floats, y: Ints, count: int, c: float = 1.0) -> Logistic:
+class Design:
+    """Rows [N,D] as the objectives see them, made once for all factors that are told from them.
+
+    Attributes:
+        products: sums of products [D,D] of the columns.
+        double, single: [D+1,N] in both precisions, the last row of ones.
+    """
+
+    def __init__(self, rows: Floats) -> None:
+        self.products: Floats = rows.T @ rows
+        self.double: Floats = np.vstack([rows.T, np.ones(len(rows))])
+        self.single: Array = self.double.astype(np.float32)
+
+
+def fit_logistic(x: Floats | Design, y: Ints, count: int, c: float = 1.0) -> Logistic:
     """Minimise c · (sum of log losses) + |weights|² / 2, intercepts not penalised.
 
     With two values the penalty is that of the one difference of their weights. These are
     scikit-learn's objectives.
 
     Args:
-        x: [N,D], finite.
+        x: [N,D], finite; or what was made of it.
         y: values 0..count-1, each present, [N].
     """
+    design = x if isinstance(x, Design) else Design(x)
     penalty = (2 if count == 2 else 1) / c
-    weights = _start(x, y, count, penalty)
+    # Every k-th of them holds all values in their shares; small numbers are sorted by counting.
+    order = np.argsort(y.astype(np.min_scalar_type(count)), kind="stable")
+    weights = _start(design, y, order, count, penalty)
     if weights.size <= _LARGEST_HESSIAN:
-        step = -(-len(x) // max(_NEWTON_ROWS, 4 * weights.size))
-        rows = np.argsort(y, kind="stable")[::step]  # all values in their shares
-        part = _Objective(x[rows], y[rows], count, penalty, len(x) / len(rows))
+        step = -(-len(y) // max(_NEWTON_ROWS, 4 * weights.size))
+        rows = order[::step]
+        few = design.double.take(rows, axis=1)
+        part = _Objective(few, y[rows], count, penalty, len(y) / len(rows))
         weights, inverse = _newton(part, weights)
     else:
-        inverse = _shared_inverse(_Objective(x, y, count, penalty))
-    for precision, tolerance in ((np.float32, 2e-5), (np.float64, _TOLERANCE)):
-        whole = _Objective(x.astype(precision), y, count, penalty)
+        inverse = _shared_inverse(_Objective(design.double, y, count, penalty))
+    for columns, tolerance in ((design.single, 2e-5), (design.double, _TOLERANCE)):
+        whole = _Objective(columns, y, count, penalty)
         weights = _quasi_newton(whole, weights, inverse, tolerance)
     return Logistic(weights)
 
 
-def _start(x: Floats, y: Ints, count: int, penalty: float) -> Floats:
+def _start(design: Design, y: Ints, order: Ints, count: int, penalty: float) -> Floats:
     """The best of linear discriminant analysis and shorter weights: it knows no penalty."""
-    found = _discriminant(x, y, count)
-    rows = np.argsort(y, kind="stable")[:: -(-len(x) // _NEWTON_ROWS)]
-    some = _Objective(x[rows], y[rows], count, penalty * len(rows) / len(x))
+    found = _discriminant(design, y, count)
+    rows = order[:: -(-len(y) // _NEWTON_ROWS)]
+    few = design.double.take(rows, axis=1)
+    some = _Objective(few, y[rows], count, penalty * len(rows) / len(y))
     return min((share * found for share in (1, 0.3, 0.1, 0)), key=lambda weights: some(weights)[0])
 
 
-def _discriminant(x: Floats, y: Ints, count: int) -> Floats:
+def _discriminant(design: Design, y: Ints, count: int) -> Floats:
     """Weights [K,D+1] that were right if the rows of each value were normal, equally spread."""
     sizes = np.bincount(y, minlength=count)
-    means = np.stack([np.bincount(y, column, count) for column in x.T], 1) / sizes[:, None]
-    inside = (x.T @ x - (means.T * sizes) @ means) / len(x)
+    columns = design.double[:-1]
+    means = np.stack([np.bincount(y, column, count) for column in columns], 1) / sizes[:, None]
+    inside = (design.products - (means.T * sizes) @ means) / len(y)
     inside[np.diag_indices_from(inside)] += 1e-3 * np.trace(inside) / len(inside) + 1e-12
     slopes = np.linalg.solve(inside, means.T).T
     slopes -= slopes.mean(0)
-    start = np.log(sizes / len(x)) - (slopes * (means + means.mean(0))).sum(1) / 2
+    start = np.log(sizes / len(y)) - (slopes * (means + means.mean(0))).sum(1) / 2
     return np.column_stack([slopes, start])
 
 
@@ -94,15 +114,15 @@ def _softmax(scores: Floats) -> Floats:
 
 
 class _Objective:
-    """Penalised log loss of some rows, each counting `scale` times."""
+    """Penalised log loss of some rows, [D+1,N] of a design, each counting `scale` times."""
 
-    def __init__(self, x: Floats, y: Ints, count: int, penalty: float, scale: float = 1.0) -> None:
-        self.x = np.vstack([x.T, np.ones(len(x), x.dtype)])
+    def __init__(self, x: Array, y: Ints, count: int, penalty: float, scale: float = 1.0) -> None:
+        self.x = x
         # relative error of the value; smaller changes are rounding
         self.rounding = 1e-11 if x.dtype == np.float64 else 1e-6
         truth = (np.arange(count)[:, None] == y).astype(x.dtype)
         self.right = (truth @ self.x.T).astype(np.float64)  # sums of the rows of each value
-        self.count, self.scale, self.weight = count, scale, scale * len(x)
+        self.count, self.scale, self.weight = count, scale, scale * x.shape[1]
         self.penalty = np.full(len(self.x), penalty)
         self.penalty[-1] = 0
 

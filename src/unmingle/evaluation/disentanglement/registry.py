@@ -27,9 +27,10 @@ class Metric:
     Attributes:
         name: its key.
         summary: what it asks, one line.
-        needs: of "codes", "factors", "rows" (rows to fit and rows to test on), "spaces" (codes as
-            {space: [N,d]} and owners) and "models" (codes of several models).
-        function: measures it; codes first, then factors if they are needed.
+        needs: of "codes", "factors", "amounts" (any numbers; factors will do), "rows" (rows to fit
+            and rows to test on), "spaces" (codes as {space: [N,d]} and owners) and "models" (codes
+            of several models).
+        function: measures it; codes first, then factors or amounts if they are needed.
         best: "high" or "low".
     """
 
@@ -40,7 +41,7 @@ class Metric:
     best: str = "high"
 
     def __post_init__(self) -> None:
-        known = {"codes", "factors", "rows", "spaces", "models"}
+        known = {"codes", "factors", "amounts", "rows", "spaces", "models"}
         assert self.needs <= known and self.best in ("high", "low"), self.name
 
 
@@ -83,7 +84,7 @@ DISENTANGLEMENT: dict[str, Metric] = {
         ),
         _metric(
             "sap_continuous",
-            "codes factors rows",
+            "codes amounts rows",
             "does one code correlate with a factor much more than any other?",
             sap_continuous,
         ),
@@ -140,3 +141,10 @@ DISENTANGLEMENT: dict[str, Metric] = {
         ),
     )
 }
+
+QUICK = (
+    *("mig", "mig_by_space", "modularity", "sap_continuous", "irs"),
+    *("total_correlation", "wasserstein"),
+)
+"""Formulas that take a fraction of a second, also of codes of hundreds of entries: nothing is
+fitted or drawn, and entries are not compared in pairs."""

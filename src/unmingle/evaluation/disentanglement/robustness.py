@@ -9,7 +9,7 @@ import numpy as np
 
 from unmingle.errors import ConfigError
 from unmingle.evaluation.disentanglement.information import BINS, discretise
-from unmingle.evaluation.disentanglement.tables import Floats, Ints, Table, constant, read_table
+from unmingle.evaluation.disentanglement.tables import Floats, Ints, Table, read_table, rounding
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,16 @@ def irs(codes: Any, factors: Any, *, quantile: float = 0.99, bins: int | None = 
     if not 0 < quantile <= 1:
         raise ConfigError(f"quantile must be above 0 and at most 1, got {quantile}")
     table = read_table(codes, factors)
-    varies = ~constant(table.codes)
-    rows = np.ascontiguousarray(table.codes[:, varies].T)
+    rows = np.ascontiguousarray(table.codes.T)
+    mean = rows.mean(1)
+    varies = rows.std(1) > rounding(mean)
     per_code = np.full(len(varies), np.nan)
     parents = np.full(len(varies), -1)
     if not varies.any():
         return IRS(0.0, tuple(per_code.tolist()), tuple(parents.tolist()), 0)
-    largest = np.abs(rows - rows.mean(1, keepdims=True)).max(1)
+    if not varies.all():
+        rows, mean = rows[varies], mean[varies]
+    largest = np.abs(rows - mean[:, None]).max(1)
     values = table.values if bins is None else _merged(table, bins)
     moved = np.stack([_deviation(rows, factor, quantile) for factor in values], 1)
     steady = 1 - moved / largest[:, None]
@@ -72,7 +75,9 @@ def irs(codes: Any, factors: Any, *, quantile: float = 0.99, bins: int | None = 
 def _merged(table: Table, bins: int) -> Ints:
     """Bin 0..bins-1 [K,N] of each factor's values, of equal widths."""
     return np.stack([
-        discretise(distinct[:, None], bins)[0].take(values)
+        values
+        if len(distinct) <= bins and distinct[-1] - distinct[0] < len(distinct)
+        else discretise(distinct[:, None], bins)[0].take(values)
         for distinct, values in zip(table.distinct, table.values, strict=True)
     ])  # fmt: skip
 
@@ -80,23 +85,43 @@ def _merged(table: Table, bins: int) -> Ints:
 def _deviation(rows: Floats, values: Ints, quantile: float) -> Floats:
     """Mean over the values of a factor [N] of the quantile of |code - its mean there|, [D].
 
-    The rows of a value are brought together once, and of each code only the two order statistics
-    that the quantile lies between are selected, not sorted.
+    The rows of a value are brought together once, and values that are about as frequent are worked
+    on at once, in blocks as wide as the most frequent of them.
     """
     order = np.argsort(values.astype(np.min_scalar_type(int(values.max()))), kind="stable")
     counts = np.bincount(values)
-    counts = counts[counts > 0]
     starts = np.cumsum(counts) - counts
-    moved = rows.take(order, axis=1)
-    moved -= np.repeat(np.add.reduceat(moved, starts, axis=1) / counts, counts, axis=1)
-    np.abs(moved, out=moved)
+    sizes = np.frexp(counts)[1]  # the same for counts between two powers of two; 0 for none
     total = np.zeros(len(rows))
-    for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
-        place = (count - 1) * quantile
-        below = int(place)
-        block = np.partition(moved[:, start : start + count], below, axis=1)
-        low = block[:, below]
-        total += low
-        if below + 1 < count:
-            total += (block[:, below + 1 :].min(1) - low) * (place - below)
-    return total / len(counts)
+    for size in np.unique(sizes[sizes > 0]):
+        mine = sizes == size
+        total += _quantiles(rows, order, starts[mine], counts[mine], quantile)
+    return total / np.count_nonzero(counts)
+
+
+def _quantiles(rows: Floats, order: Ints, starts: Ints, counts: Ints, quantile: float) -> Floats:
+    """Sum over some values of a factor of the quantile of |code - its mean there|, [D].
+
+    Args:
+        rows: codes [D,N].
+        order: rows [N], those of a value after each other.
+        starts, counts: [V], where those of each value begin, and how many they are.
+    """
+    width = int(counts.max())
+    place = np.arange(width)
+    empty = place >= counts[:, None]
+    moved = rows.take(order.take(starts[:, None] + np.where(empty, 0, place)), axis=1)
+    moved[:, empty] = 0
+    moved -= (moved.sum(2) / counts)[:, :, None]
+    np.abs(moved, out=moved)
+    moved[:, empty] = -1  # below all others
+    rank = (counts - 1) * quantile
+    lower = rank.astype(np.int64)
+    # of each block the few largest are selected, and only these are sorted
+    top = int((counts - lower).max())
+    moved.partition(width - top, axis=2)
+    largest = np.sort(moved[:, :, width - top :], axis=2)
+    value, first = np.arange(len(counts)), top - counts + lower
+    low = largest[:, value, first]
+    high = largest[:, value, np.minimum(first + 1, top - 1)]
+    return np.asarray((low + (high - low) * (rank - lower)).sum(1))

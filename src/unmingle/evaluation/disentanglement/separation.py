@@ -20,6 +20,8 @@ from unmingle.evaluation.disentanglement.tables import (
     split_rows,
 )
 
+_FAR = 1e4  # squared mean over variance, beyond which uncentred products lose too many digits
+
 
 @dataclass(frozen=True)
 class SAP:
@@ -71,18 +73,22 @@ def sap_continuous(codes: Any, factors: Any) -> SAP:
     A constant code predicts nothing. Factors may be any numbers [N,K] or {name: [N]}.
 
     Raises:
-        DataError: unusable codes or factors, a constant factor.
+        DataError: unusable codes or factors, no factor, a constant one.
     """
     found = read_codes(codes)
+    if isinstance(factors, Mapping) and not factors:
+        raise DataError("there are no factors")
     amounts = np.column_stack(list(factors.values())) if isinstance(factors, Mapping) else factors
     amounts = np.asarray(amounts)
     amounts = read_codes(amounts[:, None] if amounts.ndim == 1 else amounts, "factors")
     if len(amounts) != len(found):
         raise DataError(f"{len(found)} codes but {len(amounts)} rows of factors")
     both = np.concatenate([found, amounts], 1)
-    mean = both.mean(0)
-    both -= mean
-    products = both.T @ both / len(both)
+    mean = np.full(len(both), 1 / len(both)) @ both
+    products = both.T @ both / len(both) - np.outer(mean, mean)
+    if (mean**2 > _FAR * np.diag(products)).any():
+        both -= mean
+        products = both.T @ both / len(both)
     variance = np.diag(products)
     still = np.sqrt(variance) <= rounding(mean)
     if still[found.shape[1] :].any():
