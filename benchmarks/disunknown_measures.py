@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from unmingle.bench.scores import gaps, squared_error
+from unmingle.bench.scores import squared_error
 from unmingle.data import FactorDataset
 from unmingle.data.views import look, project
+from unmingle.evaluation import measure_gaps
 from unmingle.evaluation.probes import probe
 from unmingle.evaluation.recogniser import fit_recogniser
 from unmingle.plots import draw_points, ellipses, save_png, scatter, swap_grid, tile
@@ -37,12 +38,18 @@ def shapes(model: Any, train: FactorDataset, test: FactorDataset, picture: Path)
     found = {
         **_probes(known, codes, train, test, labelled),
         "judges": judges(model, train, test, spaces),
-        **gaps(model, test, spaces),
+        **gaps(model, test, {rest: UNKNOWN}),
         "mse": squared_error(model, test),
         **clusters(codes[UNKNOWN]),
     }
     _pictures(model, test, spaces, codes, picture)
     return found
+
+
+def gaps(model: Any, test: FactorDataset, owners: dict[str, str] | None = None) -> dict[str, float]:
+    """MIG of the labelled factors, and of all with a code: those too that `owners` names."""
+    found = measure_gaps(model, test, owners)
+    return {"mig_labelled": found.labelled.score, "mig_all": found.every.score}
 
 
 def _probes(
@@ -156,7 +163,7 @@ def faces(model: Any, train: FactorDataset, test: FactorDataset, picture: Path) 
 def stage_2(model: Any, train: FactorDataset, test: FactorDataset, picture: Path) -> dict[str, Any]:
     """Table 2: reconstruction and MIG; and whether swaps have the wanted label."""
     (factor,) = model.config.labelled
-    found = gaps(model, test, {factor: factor})
+    found = gaps(model, test)
     judged = judges(model, train, test, {factor: factor})
     images = _some(test)
     grid = swap_grid(model, images[:8], images[8:], factor, UNKNOWN)
@@ -236,9 +243,8 @@ def retargeting(
     errors["reconstruction"] = {
         "mse": float(np.square(own - items).mean()), "mae": float(np.abs(own - items).mean())
     }  # fmt: skip
-    known = {s: c[::7] for s, c in model.encode(train.take(np.arange(0, len(train), 29))).items()}
     _draw_skeletons([items, train.take(giver), made, true], parents, picture)
-    return {"retarget": errors, "mae": errors["model"]["mae"], "codes": len(known[UNKNOWN])}
+    return {"retarget": errors, "mae": errors["model"]["mae"]}
 
 
 def bone_lengths(data: FactorDataset, parents: Array) -> Array:

@@ -12,6 +12,7 @@ benchmarks/results/NAME.json, pictures to docs/images/NAME*.png.
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,13 +191,15 @@ def table() -> None:
     """Print what was measured, as Markdown."""
     found = results(RUNS)
     _factor_table({n: f for n, f in found.items() if "judges" in f})
+    _tells_table({n: f["tells"] for n, f in found.items() if "tells" in f})
+    _swaps_table({n: f["swaps"] for n, f in found.items() if "swaps" in f})
+    _movement_table({n: f["movement"] for n, f in found.items() if "movement" in f})
     for name, scores in found.items():
         rest = {k: v for k, v in scores.items() if isinstance(v, (int, float))}
         if rest:
             print(f"\n{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in rest.items()))
-        for part in ("retarget", "movement"):
-            if part in scores:
-                print(f"  {part}: " + json.dumps(scores[part]))
+        if "retarget" in scores:
+            print("  retarget: " + json.dumps(scores["retarget"]))
 
 
 def _factor_table(found: dict[str, Any]) -> None:
@@ -213,6 +216,44 @@ def _factor_table(found: dict[str, Any]) -> None:
                 *(f"{judge[k]:.3f}" if k in judge else "" for k in ("right", "real")),
             ]  # fmt: skip
             print(f"| {name} | {factor} | " + " | ".join(cells) + " |")
+
+
+def _tells_table(found: dict[str, dict[str, dict[str, float]]]) -> None:
+    """What an MLP reads of every factor from every code, and by chance."""
+    for name, tells in found.items():
+        columns = list(next(iter(tells.values())))  # the code spaces, then chance
+        print(f"\n{name}: what codes tell (MLP)\n")
+        print("| factor | " + " | ".join(columns) + " |")
+        print("|" + "---|" * (len(columns) + 1))
+        for factor, shares in tells.items():
+            print(f"| {factor} | " + " | ".join(f"{shares[c]:.3f}" for c in columns) + " |")
+
+
+def _swaps_table(found: dict[str, dict[str, dict[str, float]]]) -> None:
+    """How often swaps have the wanted label, by the judge."""
+    if found:
+        print("\nTable 2: labels of swaps\n")
+        print("| run | factor | right | judge on real |\n|---|---|---|---|")
+    for name, judged in found.items():
+        for factor, judge in judged.items():
+            print(f"| {name} | {factor} | {judge['right']:.3f} | {judge['real']:.3f} |")
+
+
+def _movement_table(found: dict[str, list[dict[str, float]]]) -> None:
+    """How far codes moved since the snapshot before, at steps that all runs came to."""
+    if not found:
+        return
+    moved = {n: {int(m["step"]): m["squared"] for m in moves} for n, moves in found.items()}
+    steps = sorted(set.intersection(*(set(by_step) for by_step in moved.values())))
+    print("\nFig. 2: mean squared movement of the unknown codes between snapshots\n")
+    print("| step | " + " | ".join(moved) + " |")
+    print("|" + "---|" * (len(moved) + 1))
+    for step in steps:
+        print(f"| {step} | " + " | ".join(f"{m[step]:.4g}" for m in moved.values()) + " |")
+    late = steps[len(steps) // 2 :]
+    if late:
+        means = (statistics.fmean(m[step] for step in late) for m in moved.values())
+        print("| mean of the later half | " + " | ".join(f"{mean:.4g}" for mean in means) + " |")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def judged(run: Run, model: Any, test: Any, known: Any) -> dict[str, Any]:
 
     (appearance, pose), setting = SPACES[run.row.method], run.setting
     factors = {"roles": {appearance: setting.identity, pose: setting.rest}}
-    judged_pose = setting.judged or setting.rest.split(",")[0]
+    judged_pose = setting.judged or setting.rest
     said = judge(model, test, train=known, probe_factors={pose: judged_pose}, **factors)
     again = reidentify(model, test, known, factor=setting.identity, space=appearance)
     return {"judges": said.to_dict(), "reidentification": again.to_dict()}

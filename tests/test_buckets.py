@@ -44,6 +44,12 @@ def test_quantiles_hold_equally_many():
     tied = make_buckets([0.0, 0, 0, 0, 1, 2, 3, 4], 4, "quantile")
     assert tied.count == 3 and tied.codes([0.0, 4.0]).tolist() == [0, 2]
 
+    # Nine tenths of the values are one: a cut into halves leaves one bucket, into tenths two.
+    most = [0.0] * 9 + [1.0]
+    refused(lambda: make_buckets(most, 2, "quantile", what="spin"), "spin", "single", "equal")
+    assert make_buckets(most, 10, "quantile").codes(most).tolist() == [0] * 9 + [1]
+    assert make_buckets(most, 2).codes(most).tolist() == [0] * 9 + [1]
+
 
 def test_circles_close():
     found = make_buckets([0.0], 4, "circular")

@@ -17,7 +17,7 @@ from unmingle.methods.disunknown import DisUnknownConfig
 from unmingle.nn.embedding import own_noise
 from unmingle.training.images import ImageSource
 from unmingle.training.players import Trainee
-from unmingle.training.stage import Progress, View
+from unmingle.training.stage import Context, Progress, View
 
 TINY = ROWS["disunknown"].settings
 Q = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
@@ -69,7 +69,7 @@ def test_the_paper_preset_has_the_published_values():
         "adversarial_weight": 0.5, "unknown_kl": 1e-3, "batch_kl": 0.1, "label_kl": 1e-3,
         "reconstruction_weight": 1.0, "discriminator_weight": 1.0, "recogniser_weight": 1.0,
         "code_weight": 0.1, "keep_unknown": "pair", "recogniser": "adversarial",
-        "reconstruction_branch": True, "shares": (200.0, 20.0, 80.0, 40.0), "batch": 32,
+        "reconstruction_branch": True, "shares": (200.0, 20.0, 80.0, 40.0), "batch": None,
         "lr": 1e-4, "embedding_lr": 1e-3, "generator_lr": 5e-5, "final_lr": 1.0,
         "features": 512, "code_layers": 4, "code_width": 512, "fixed_std": None,
         "label_starts": ("zero",),
@@ -109,6 +109,62 @@ def test_the_paper_preset_has_the_published_values():
 )
 def test_wrong_settings_are_refused(settings, words):
     refused(lambda: DisUnknownConfig(**settings), *words, kind=um.ConfigError)
+
+
+STAGE_2 = {
+    "keep_unknown": "code",
+    "recogniser": "frozen",
+    "reconstruction_branch": False,
+    "discriminator_weight": 0.5,
+    "recogniser_weight": 0.5,
+    "code_weight": 0.5,
+    "generator_lr": 1e-4,
+    "shift": 0.1,
+}
+
+
+@pytest.mark.parametrize("name", STAGE_2)
+def test_settings_of_stage_2_are_refused_without_it(name):
+    flag = name.replace("_", "-")
+    if name == "reconstruction_branch":
+        flag = f"no-{flag}"
+    told = {name: STAGE_2[name]}
+    words = (f"--{flag} ", "--shares 60 5 25 10")
+    refused(lambda: DisUnknownConfig(**told), *words, kind=um.ConfigError)
+    without = (1.0, 0.0, 0.0, 1.0)
+    refused(lambda: DisUnknownConfig(preset="paper", shares=without, **told), *words)
+    with_it = DisUnknownConfig(shares=(60.0, 5.0, 25.0, 10.0), **told)
+    assert getattr(with_it, name) == told[name]
+    assert getattr(DisUnknownConfig(preset="paper", **told), name) == told[name]
+    # What is told and is so anyway does no harm.
+    usual = {name: getattr(DisUnknownConfig(), name)}
+    assert DisUnknownConfig(**usual) == DisUnknownConfig()
+
+
+@pytest.mark.parametrize(
+    ("shape", "batch"),
+    [((28, 28, 1), 64), ((32, 20, 3), 64), ((64, 64, 3), 32), ((64, 96, 3), 21), ((30,), 64)],
+)
+def test_the_papers_batch_follows_the_size_of_the_images(shape, batch):
+    assert um.DisUnknown(preset="paper").batch_of(shape) == batch
+    assert um.DisUnknown(preset="paper", batch=5).batch_of(shape) == 5
+    assert um.DisUnknown().batch_of(shape) == 32
+
+
+def test_batches_are_of_that_size():
+    data = labelled((16, 40, 1))
+    for settings, size in (({"preset": "paper", "batch": None}, 51), ({"batch": 6}, 6)):
+        _, stages = build(data, **settings)
+        sampler = stages["distil"].sampler(Context(data, seed=0, shards=1))
+        assert len(sampler.next()["x"]) == size
+
+
+def test_stage_2_alone_needs_a_run_to_start_from():
+    refused(
+        lambda: fit("disunknown", settings={"shares": (0.0, 1.0, 1.0, 1.0)}),
+        "--shares begins with 0", "--start-from",
+        kind=um.ConfigError,
+    )  # fmt: skip
 
 
 def test_data_it_cannot_learn_from_is_refused():
@@ -491,6 +547,10 @@ def test_draws_follow_the_data(model):
     wanted = np.sqrt(mean.var(0) + np.square(std).mean(0))
     np.testing.assert_allclose(unknown.std(0), wanted, rtol=0.1)
     assert not np.array_equal(model.draw("unknown", 5, seed=1), model.draw("unknown", 5, seed=2))
+    prior = model.draw("unknown", 4000, prior=True)  # labelled codes have embeddings, and no prior
+    np.testing.assert_allclose(prior.mean(0), 0, atol=0.1)
+    np.testing.assert_allclose(prior.std(0), 1, rtol=0.1)
+    assert np.array_equal(model.draw("kind", 500, seed=1, prior=True), drawn)
     refused(lambda: model.draw("unknwn", 5), "'unknown'", kind=um.ConfigError)
     refused(lambda: model.draw("unknown", 0), "0", kind=um.ConfigError)
 

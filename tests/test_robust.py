@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -37,7 +38,7 @@ from unmingle.nn.residual import (
 from unmingle.plots import swap_grid
 from unmingle.training.images import ImageSource
 from unmingle.training.players import Trainee
-from unmingle.training.stage import Progress, View
+from unmingle.training.stage import Context, Progress, View
 
 TINY = ROWS["robust"].settings
 VARIANTS = ("adaptive", "equal", "fixed", "adversarial", "variational", "beta-vae")
@@ -147,6 +148,29 @@ def test_means_may_be_bounded():
         model.network["pose_encoder"].layers[-1].weight.mul_(100)
         means = model.pose(batch()["a"].images).mean
     assert 0.4 < means.abs().max() <= 0.5
+
+
+def test_with_a_full_covariance_all_deviations_are_bounded():
+    def deviations(q):
+        factor = q.below + torch.diag_embed(q.log_diagonal.exp())
+        return factor.square().sum(2).sqrt()
+
+    # One entry below the diagonal, 3 after the division by the root of its row's length.
+    values = torch.tensor([[0.0, 0.0, 0.0, 0.0, 3 * math.sqrt(2)]]).requires_grad_()
+    q = posterior(values, 2, True, bound=8.0)
+    assert q.below[0, 1, 0].item() == pytest.approx(3 / math.sqrt(10))
+    wanted = [0.5, math.sqrt((0.5**2 + 3**2) / 10)]
+    assert deviations(q)[0].tolist() == pytest.approx(wanted)
+    deviations(q).sum().backward()
+    assert values.grad.isfinite().all()
+    wild = 20 * noise(6, parameters(4, True))
+    assert deviations(posterior(wild, 4, True)).max() > 2
+    found = deviations(posterior(wild, 4, True, bound=8.0))
+    assert 0.9 < found.max() < 1 + 1e-6
+    # Without anything below the diagonal it is the bound of the diagonal covariance.
+    wild[:, 8:] = 0
+    diagonal = posterior(wild[:, :8], 4, False, bound=8.0).log_diagonal
+    assert torch.equal(posterior(wild, 4, True, bound=8.0).log_diagonal, diagonal)
 
 
 def test_a_trained_classifier_estimates_the_mutual_information():
@@ -520,6 +544,13 @@ def test_the_paper_preset_has_the_published_values():
     assert spaces["appearance"].factor == "class" and spaces["pose"].factor is None
 
 
+@pytest.mark.parametrize("preset", ["laptop", "paper"])
+def test_the_fixed_combination_has_gamma_1_unless_it_is_told(preset):
+    assert RobustConfig(preset=preset, variant="fixed").gamma == 1
+    assert RobustConfig(preset=preset, variant="fixed", gamma=0.3).gamma == 0.3
+    assert RobustConfig(preset="laptop").gamma == 0.05
+
+
 def test_the_presets_are_complete_and_the_laptops_networks_small():
     sizes = []
     for preset in ("laptop", "paper"):
@@ -559,6 +590,17 @@ def test_data_without_pairs_are_refused():
     alone = um.FactorDataset(images=data.images, factors={"kind": np.zeros(4, int)}, name="one")
     refused(lambda: fit("robust", alone), "one", "kind", kind=um.DataError)
     refused(lambda: fit("robust", settings={"class_factor": "kinds"}), "kinds", "'kind'")
+
+
+def test_items_without_a_partner_are_told_and_left_out():
+    data = labelled(rows=5)  # kinds 0, 1, 2, 3, 0
+    with pytest.warns(UserWarning, match="noise: 3 of 5 items have no other of the same kind"):
+        _, stage, _ = build(data)
+    pairs = stage.sampler(Context(data, seed=0, shards=1)).next()
+    assert set(pairs["a"].tolist()) == set(pairs["b"].tolist()) == {0, 4}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        um.RobustDisentangling(**TINY).check(labelled())
 
 
 # ---------------------------------------------------------------------- the ways to use it

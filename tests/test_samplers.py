@@ -68,21 +68,30 @@ def test_state_continues_the_stream(kind):
 
 
 def test_pairs_share_their_value_and_differ_in_row():
-    column = np.array([7, 0, 7, 3, 0, 7, 0, 7])  # 3 occurs once
-    sampler = PairSampler(column, 8, seed=1)
+    column = np.array([7, 0, 7, 3, 0, 7, 0, 7])  # 3 occurs once, and its row never comes
+    sampler = PairSampler(column, 7, seed=1)
+    assert sampler.epoch_length == 1
     partners: dict[int, set[int]] = {row: set() for row in range(8)}
     for _ in range(40):
         batch = sampler.next()
         a, b = batch["a"].numpy(), batch["b"].numpy()
-        assert sorted(a) == list(range(8))
-        assert (column[a] == column[b]).all()
-        assert ((a != b) | (column[a] == 3)).all()
+        assert sorted(a) == [0, 1, 2, 4, 5, 6, 7]
+        assert (column[a] == column[b]).all() and (a != b).all()
         for left, right in zip(a, b, strict=True):
             partners[int(left)].add(int(right))
     assert partners == {
-        row: {3} if row == 3 else set(np.flatnonzero(column == column[row]).tolist()) - {row}
-        for row in range(8)
+        row: set(np.flatnonzero(column == column[row]).tolist()) - {row} for row in range(8)
     }
+
+
+def test_where_all_rows_have_a_partner_pairs_run_through_them_as_single_rows_do():
+    pairs, rows = PairSampler(np.arange(12) % 5, 4, seed=3, shards=2), RowSampler(12, 4, 3, 2)
+    assert stream(pairs, 9, "a").tolist() == stream(rows, 9).tolist()
+
+
+def test_rows_that_are_all_alone_make_no_pairs():
+    with pytest.raises(DataError, match="no two rows share a value"):
+        PairSampler(np.arange(5), 2)
 
 
 def test_partners_are_uniform():

@@ -153,13 +153,26 @@ def test_maximised_nll_flees_from_the_equilibrium():
     torch.testing.assert_close(second, -Q * (1 - Q))  # Eq. 3, turned around
 
 
-def test_unlikelihood_is_finite_and_fades_at_the_ends():
+@pytest.mark.parametrize("gap", [-80.0, -20.0, -1.0, 0.5, 1.0, 16.0, 17.0, 25.0, 80.0])
+def test_gradient_of_nlu_in_float32_has_all_digits_at_both_ends(gap):
+    t = torch.tensor([[gap, 0.0, -0.5]], requires_grad=True)
+    negative_log_unlikelihood(F.log_softmax(t, 1), torch.tensor([0])).backward()
+    s = F.softmax(t.detach().double(), 1)[0]
+    others = -s[0] * s[1:] / s[1:].sum()  # Eq. 9 and 10
+    wanted = torch.cat([s[:1], others])
+    torch.testing.assert_close(t.grad[0].double(), wanted, rtol=1e-4, atol=0)
+
+
+def test_unlikelihood_is_largest_where_the_classifier_is_sure_and_fades_where_it_errs():
     t = torch.tensor([[60.0, 0.0, 0.0], [-60.0, 0.0, 0.0]], requires_grad=True)
     labels = torch.tensor([0, 0])
     loss = adversary_loss("nlu", F.log_softmax(t, 1), labels, torch.tensor([0.2, 0.4, 0.4]))
     loss.backward()
-    assert torch.isfinite(loss) and torch.isfinite(t.grad).all()
-    assert t.grad[1].abs().max() < 1e-12
+    # The weight (1 - q) / q is 4; 1 - p is 2 exp(-60) in the first row, 1 in the second.
+    assert loss.item() == pytest.approx(4 * (60 - math.log(2)) / 2, rel=1e-5)
+    sure, wrong = t.grad.abs().sum(1).tolist()  # Eq. 15, of a mean over two rows
+    assert sure == pytest.approx(2 * 4 / 2, rel=1e-5)
+    assert wrong == pytest.approx(2 * 4 * math.exp(-60) / 2 / 2, rel=1e-4)
 
 
 def test_clamped_nll_stops_at_chance():

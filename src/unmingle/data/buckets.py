@@ -70,7 +70,8 @@ def make_buckets(
 
     Raises:
         ConfigError: a count, kind or period that cannot be.
-        DataError: values that are all the same.
+        DataError: values that are all the same, or with so many ties that quantiles leave a single
+            bucket.
     """
     if kind not in get_args(Kind):
         raise ConfigError(f"buckets are {', '.join(get_args(Kind))}, not {kind!r}")
@@ -90,8 +91,11 @@ def make_buckets(
     edges: NDArray[np.float64] = np.unique(
         np.quantile(numbers, np.linspace(0, 1, count + 1)).astype(np.float64)
     )
-    if len(edges) > 2 and (numbers >= edges[-2]).all():
-        raise DataError(f"{what}: quantiles leave a single bucket")
+    if len(edges) < 3:
+        raise DataError(
+            f"{what}: so many values are the same that quantiles leave a single bucket; cut equal "
+            "widths"
+        )
     return Buckets(edges)
 
 
@@ -113,7 +117,7 @@ def cut(
         like: take the edges from these data, so that a test set is cut as the training set was.
 
     Raises:
-        DataError: no such column, a factor of that name, or values that are all the same.
+        DataError: no such column, a factor of that name, or values that make a single bucket.
         ConfigError: see `make_buckets`.
     """
     source = data if like is None else like

@@ -128,17 +128,25 @@ class RowSampler:
 class PairSampler:
     """Two different rows with the same value of a factor: roles "a" and "b".
 
-    "a" runs through all rows as in RowSampler; "b" is drawn uniformly from the other rows with its
-    value, from any shard (and is "a" itself where there is no other).
+    "a" runs, as in RowSampler, through the rows that share their value with another; "b" is drawn
+    uniformly from the other rows with its value, from any shard. Rows without a partner never come.
     """
 
     def __init__(self, column: Rows, batch: int, seed: int = 0, shards: int = 1) -> None:
-        """Pair rows by `column`, integer [N]."""
+        """Pair rows by `column`, integer [N].
+
+        Raises:
+            ConfigError: batch not a positive multiple of shards.
+            DataError: no two rows share a value, or a shard has no row with a partner.
+        """
         column = np.asarray(column)
-        self._rows = RowSampler(len(column), batch, seed, shards, role="a")
+        _, group, counts = np.unique(column, return_inverse=True, return_counts=True)
+        paired = np.flatnonzero(counts[group] > 1)
+        if len(paired) == 0:
+            raise DataError("no two rows share a value: there are no pairs to train on")
+        self._rows = RowSampler(paired, batch, seed, shards, role="a")
         self.batch, self._seed = batch, seed
         self._order = np.argsort(column, kind="stable")
-        _, group, counts = np.unique(column, return_inverse=True, return_counts=True)
         self._start = (np.cumsum(counts) - counts)[group]  # where each row's group begins in order
         self._count = counts[group]
         self._place = np.empty(len(column), dtype=np.int64)
@@ -147,7 +155,7 @@ class PairSampler:
 
     @property
     def epoch_length(self) -> float:
-        """Batches in one pass over the rows."""
+        """Batches in one pass over the rows that have a partner."""
         return self._rows.epoch_length
 
     def next(self) -> dict[str, Tensor]:
@@ -156,8 +164,7 @@ class PairSampler:
         a = self._rows.next()["a"].numpy()
         # A key of another length than the streams' keeps the two sources of chance apart.
         chance = np.random.default_rng([self._seed, 1, 1, drawn]).random(len(a))
-        others = self._count[a] - 1
-        jump = np.where(others > 0, 1 + np.floor(chance * others).astype(np.int64), 0)
+        jump = 1 + np.floor(chance * (self._count[a] - 1)).astype(np.int64)
         b = self._order[self._start[a] + (self._place[a] + jump) % self._count[a]]
         return {"a": torch.from_numpy(a), "b": torch.from_numpy(b)}
 

@@ -3,13 +3,12 @@ squares GANs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
-
-_LEAST = 1e-8  # of a probability whose logarithm is taken
 
 Adversary = Literal["nlu", "nll", "nll-clamped"]
 
@@ -17,6 +16,17 @@ Adversary = Literal["nlu", "nll", "nll-clamped"]
 def _of_label(log_probabilities: Tensor, labels: Tensor) -> Tensor:
     """ln p_k of each sample's label k: [b]."""
     return log_probabilities.gather(1, labels[:, None]).squeeze(1)
+
+
+def _of_others(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """ln(1 - p_k) of each sample's label k: [b], with all digits and its gradient at both ends."""
+    own = _of_label(log_probabilities, labels)
+    likely = own > -math.log(2)
+    # Near p = 1 nothing is left of 1 - p, near p = 0 the sum of the others is 1 up to rounding. An
+    # end that is not taken gets an input at which it has a finite gradient.
+    summed = log_probabilities.scatter(1, labels[:, None], -math.inf).logsumexp(1)
+    subtracted = torch.log1p(-own.masked_fill(likely, -math.log(2)).exp())
+    return torch.where(likely, summed, subtracted)
 
 
 def negative_log_likelihood(log_probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -35,16 +45,15 @@ def negative_log_unlikelihood(
     """Mean over the batch of NLU_q(p, k) = -(1 - q_k)/q_k ln(1 - p_k) (DisUnknown, Eq. 13).
 
     Minimised over p it is stationary, and a minimum, where p is the class frequencies q (Eq. 14,
-    18), and its gradient fades with p_k (Eq. 15), where that of -NLL grows without bound.
+    18). Its gradient, of L1 norm 2 (1 - q_k)/q_k p_k (Eq. 15), fades with p_k and is largest where
+    the classifier is sure, where that of -NLL is smallest.
 
     Args:
         log_probabilities: float32 [b, K], K 2 or more.
         labels: int64 [b], 0..K-1.
         frequencies: q, float32 [K], positive at the labels; the weight is 1 if None (Eq. 8).
     """
-    # 1 - p by expm1: near p = 0 the difference of 1 and exp would lose all digits
-    rest = -torch.expm1(_of_label(log_probabilities, labels))
-    terms = -rest.clamp_min(_LEAST).log()
+    terms = -_of_others(log_probabilities, labels)
     if frequencies is not None:
         q = frequencies.index_select(0, labels)
         terms = (1 - q) / q * terms

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -25,14 +26,19 @@ from .settings import check_range, check_types, flag, use_preset
 
 UNKNOWN = "unknown"
 _SCALE_ROWS = 8192
+_BATCH, _SMALL = 64, 32  # items per step, and the side up to which that is so
 _POSITIVE = (
-    "batch features lr classifier_lr embedding_lr generator_lr final_lr code_width "
-    "reconstruction_weight"
+    "features lr classifier_lr embedding_lr generator_lr final_lr code_width reconstruction_weight"
 )
 _NOT_NEGATIVE = (
     "unknown_dim blocks code_layers shift unknown_kl batch_kl label_kl adversarial_weight "
     "discriminator_weight recogniser_weight code_weight"
 )
+_STAGE_2 = (  # settings that nothing but stage II and its classifier looks at
+    "keep_unknown recogniser reconstruction_branch discriminator_weight recogniser_weight "
+    "code_weight generator_lr shift"
+)
+_ALL_STAGES = "60 5 25 10"  # shares to try where `laptop` leaves stage II out
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "unknown_dim": 64,
@@ -41,7 +47,6 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "label_kl": 1e-3,
         "label_starts": ("zero",),
         "shares": (200.0, 20.0, 80.0, 40.0),
-        "batch": 32,
         "lr": 1e-4,
         "classifier_lr": 1e-4,
         "embedding_lr": 1e-3,
@@ -146,10 +151,11 @@ class DisUnknownConfig:
     of two draws that add up."""
     shares: tuple[float, float, float, float] | None = None
     """Shares of the budget: distilling the unknown, classifier, generator, labelled encoders. 0
-    for both in the middle leaves stage II out; 0 for the first leaves it to the run that this one
-    starts from."""
+    for both in the middle leaves stage II out, and with it all settings that are for it alone; 0
+    for the first leaves it to the run that this one starts from."""
     batch: int | None = None
-    """Items per step."""
+    """Items per step. In paper, if not given, 64, but of images larger than 32 pixels 2048 by the
+    larger side."""
     lr: float | None = None
     """Learning rate of the networks, but in stage II."""
     classifier_lr: float | None = None
@@ -177,6 +183,8 @@ class DisUnknownConfig:
         check_types(self)
         use_preset(self, _PRESETS)
         check_range(self, _POSITIVE.split(), open_low=True)
+        if self.batch is not None:
+            check_range(self, ("batch",), open_low=True)
         check_range(self, _NOT_NEGATIVE.split())
         check_range(self, ("half_size",), high=1)
         if not 0 <= self.adversarial_ramp <= 1:
@@ -224,6 +232,18 @@ class DisUnknownConfig:
             raise ConfigError("--shares: labelled factors need encoders, the fourth number above 0")
         if self.labelled and (classifier == 0) != (generator == 0):
             raise ConfigError("--shares: classifier and generator are both 0 or both above 0")
+        if generator == 0:
+            self._check_without_stage_2()
+
+    def _check_without_stage_2(self) -> None:
+        usual = {f.name: f.default for f in fields(self)} | _PRESETS[self.preset]
+        for name in _STAGE_2.split():
+            value = getattr(self, name)
+            if value != usual[name]:
+                raise ConfigError(
+                    f"--{'no-' if value is False else ''}{flag(name)} is for stage II, which has "
+                    f"no share of the budget: give --shares {_ALL_STAGES} as well"
+                )
 
 
 def each(values: Sequence[Any], names: Sequence[str]) -> tuple[Any, ...]:
@@ -243,6 +263,10 @@ class DisUnknown(DrawingMethod):
 
     name: ClassVar[str] = "disunknown"
     Config: ClassVar[type[Any]] = DisUnknownConfig
+    examples: ClassVar[tuple[str, ...]] = (
+        "photos/ --size 64 --factors person,pose --labelled person pose",
+        "shapes3d --draw 4000 --labelled shape object_hue",
+    )
     config: DisUnknownConfig
 
     # ------------------------------------------------------------------ data and networks
@@ -270,6 +294,20 @@ class DisUnknown(DrawingMethod):
             facts["offset"] = some.mean(0).tolist()
             facts["scale"] = scale if scale > 0 else 1.0
         return facts
+
+    def check_start(self, start_from: str | os.PathLike[str] | None) -> None:
+        """See `Method.check_start`: without stage I its networks must come from a run."""
+        if start_from is None and self.config.shares is not None and self.config.shares[0] == 0:
+            raise ConfigError(
+                "--shares begins with 0: stage I is left to another run; give --start-from RUN"
+            )
+
+    def batch_of(self, shape: tuple[int, ...]) -> int:
+        """Items per step: as told, or by the release's rule for images of `shape`."""
+        if self.config.batch is not None:
+            return self.config.batch
+        side = max(shape[:2]) if len(shape) == 3 else 0
+        return _BATCH if side <= _SMALL else max(_BATCH * _SMALL // side, 2)
 
     @property
     def label_dims(self) -> tuple[int, ...]:
@@ -474,6 +512,10 @@ class DisUnknown(DrawingMethod):
         values = random.choice(len(shares), count, p=shares / shares.sum())
         codes: NDArray[np.float32] = self.embedding(space)[0][values]
         return codes
+
+    def _has_prior(self, space: str) -> bool:
+        """See `draw`: the unknown code's is N(0, I)."""
+        return space == UNKNOWN
 
     def _labelled(self, space: str, value: str) -> NDArray[np.float32]:
         """The embedding of a value."""

@@ -63,7 +63,7 @@ class DisUnknownStage(Stage):
         return self.method.network
 
     def sampler(self, context: Context) -> Sampler:
-        return context.rows(self.config.batch or 1)
+        return context.rows(self.method.batch_of(self.data.shape))
 
     def prepare(self) -> None:
         device = next(self.network.parameters()).device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -45,12 +46,13 @@ from unmingle.training.stage import (
 )
 
 from .base import CodeSpace, Method
-from .distance import ImageDistance
+from .distance import ImageDistance, stored_bytes
 from .settings import check_range, check_types, flag, use_preset
 
 _CLASSIFIERS = ("T", "T'")
 _CONSTRAINED = ("adaptive", "equal", "fixed", "adversarial")  # those with L_MI
 _WEIGHT_MOVES = ("adaptive", "equal", "variational")
+_FIXED_WEIGHT = 1.0  # gamma of the paper's fixed combination (section 4.2)
 _POSITIVE = (
     "pose_dim appearance_dim epsilon mu l_gamma batch rec_scale lr classifier_lr final_lr "
     "classifier_width classifier_features"
@@ -162,7 +164,7 @@ class RobustConfig:
     mu: float = 0.1
     """Penalty parameter, and rate, of the multiplier lambda (Eq. 22, 23)."""
     gamma: float | None = None
-    """Weight of the KL term at the start; with variant fixed it stays."""
+    """Weight of the KL term at the start; with variant fixed it stays, and is 1 if not given."""
     beta: float | None = None
     """Weight of the KL term with variant beta-vae."""
     l_gamma: float | None = None
@@ -216,6 +218,8 @@ class RobustConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.variant == "fixed" and self.gamma is None:
+            self.gamma = _FIXED_WEIGHT
         use_preset(self, _PRESETS)
         if not self.class_factor:
             raise ConfigError("--class-factor needs the name of a factor column")
@@ -252,18 +256,32 @@ class RobustDisentangling(Method):
 
     name: ClassVar[str] = "robust"
     Config: ClassVar[type[Any]] = RobustConfig
+    examples: ClassVar[tuple[str, ...]] = (
+        "photos/ --size 64",
+        "shapes3d --draw 4000 --class-factor object_hue",
+    )
     config: RobustConfig
     _divisor = 1  # of the image size in training
 
     # ------------------------------------------------------------------ data and networks
 
     def check(self, data: FactorDataset) -> dict[str, Any]:
-        """See `Method.check`: two appearances or more, one of them at least in two items."""
+        """See `Method.check`: two appearances or more, one of them at least in two items.
+
+        Warns of items that no other shares its appearance with: they are in no pair.
+        """
         counts = np.bincount(data.class_factor(self.config.class_factor))
         if counts.max() < 2:
             raise DataError(
                 f"{data.name}: every item has another {self.config.class_factor}; pairs of the "
                 "same one are needed, such as several images in a folder"
+            )
+        alone = int((counts == 1).sum())
+        if alone:
+            warnings.warn(
+                f"{data.name}: {alone:,} of {len(data):,} items have no other of the same "
+                f"{self.config.class_factor}; nothing is learnt from them",
+                stacklevel=3,
             )
         return {"images": data.is_images}
 
@@ -483,6 +501,9 @@ class Disentangling(Stage):
             self.distance = ImageDistance(
                 self.data.items, config.perceptual, config.perceptual_weight or 0.0, device
             )
+
+    def memory(self) -> int:
+        return stored_bytes(self.data.items, self.config.perceptual) if self.data.is_images else 0
 
     def players(self) -> Sequence[Player]:
         """§3.5: no loss reaches another player's networks, whatever it passes through."""

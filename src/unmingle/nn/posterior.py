@@ -44,19 +44,24 @@ def posterior(values: Tensor, dim: int, full: bool, bound: float = 0.0) -> Poste
     """The posterior of a network's output [b, parameters(dim, full)].
 
     With a `bound` above 0 means are kept softly within +-bound, m becoming bound * tanh(m / bound),
-    and the diagonal of L below 1, the prior's, its logarithm s becoming -softplus(-s). Logarithms
-    of standard deviations are kept in [-15, 5]. The rows of L are divided by the root of their
+    and deviations below 1, the prior's: the logarithm s of L's diagonal becomes -softplus(-s), and
+    a row of L with squares that sum to q below the diagonal is divided by sqrt(1 + q). Logarithms
+    of the diagonal are kept in [-15, 5]. What is below it comes divided by the root of its row's
     length, so that at the start all entries vary alike.
     """
     values = values.float()
     mean, log_diagonal = values[:, :dim], values[:, dim : 2 * dim]
     if bound:
         mean, log_diagonal = bound * torch.tanh(mean / bound), F.logsigmoid(log_diagonal)
-    log_diagonal = log_diagonal.clamp(*_LOG_STD)
     if not full:
-        return Posterior(mean, log_diagonal)
+        return Posterior(mean, log_diagonal.clamp(*_LOG_STD))
     rows, columns = torch.tril_indices(dim, dim, -1, device=values.device)
     lengths = torch.arange(1, dim + 1, device=values.device).float().sqrt()
     below = values.new_zeros(len(values), dim * dim)
     below = below.index_copy(1, rows * dim + columns, values[:, 2 * dim :] / lengths[rows])
-    return Posterior(mean, log_diagonal, below.view(-1, dim, dim))
+    below = below.view(-1, dim, dim)
+    if bound:
+        squares = below.square().sum(2)
+        below = below * torch.rsqrt(1 + squares)[:, :, None]
+        log_diagonal = log_diagonal - 0.5 * torch.log1p(squares)
+    return Posterior(mean, log_diagonal.clamp(*_LOG_STD), below)
