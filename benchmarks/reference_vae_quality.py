@@ -31,7 +31,7 @@ from unmingle.methods import METHODS
 from unmingle.plots import save_png, swap_grid, tile
 
 FACES = ("expression", "eyes", "person", "pose")
-REFERENCES = {"neutral": "expression=neutral", "open": "eyes=open"}
+REFERENCES = {"neutral": "expression=neutral", "open": "eyes=eyes"}
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def draw(model: Any, run: Run, test: um.FactorDataset) -> np.ndarray:
 
 def table() -> None:
     """Print what was measured, as Markdown."""
-    print("| run | code | R | G | B | scale | width | mean | digit | steps | images/s |")
-    print("|" + "---|" * 11)
+    print("| run | code | R | G | B | scale | width | mean | digit | steps | seconds | images/s |")
+    print("|" + "---|" * 12)
     for name, info in results({**TABLE_1, **MORE}).items():
         stage = info["training"]["stages"][0]
         for space, amounts in info["measures"]["amounts"].items():
@@ -156,14 +156,15 @@ def table() -> None:
             cells = [f"{error:.3f}" for error in [*errors, float(np.mean(errors))]]
             digit = info["measures"]["factors"][space]["digit"]["accuracy"]
             speed = f"{stage['images_per_second']:.0f}"
-            cells += [f"{digit:.3f}", f"{info['training']['steps']}", speed]
+            training = info["training"]
+            cells += [f"{digit:.3f}", f"{training['steps']}", f"{training['seconds']:.0f}", speed]
             print(f"| {name} | {space} | " + " | ".join(cells) + " |")
     one = next(iter(results(TABLE_1).values()), None)
     if one is not None:
         amounts = next(iter(one["measures"]["amounts"].values()))
         errors = [amounts[column]["baseline"] for column in STYLE]
         cells = [f"{error:.3f}" for error in [*errors, float(np.mean(errors))]]
-        print("| always the median | - | " + " | ".join(cells) + " | - | - | - |")
+        print("| always the median | - | " + " | ".join(cells) + " | - | - | - | - |")
     print("\n| run | code | " + " | ".join(FACES) + " |")
     print("|" + "---|" * (2 + len(FACES)))
     for name, info in results(FACE_RUNS).items():

@@ -95,6 +95,9 @@ def test_every_code_is_measured_on_every_column_that_varies():
     lines = found.table().splitlines()
     assert lines[0] == "| code | bright | half |" and lines[2].startswith("| amount | 0.00")
     assert found.as_dict()["amounts"]["amount"]["bright"]["mae"] == told.mae
+    about = found.as_dict()["context"]
+    assert about["test"]["fingerprint"] == bars(seed=1).fingerprint() and about["seed"] == 0
+    assert about["units"] == {"bright": 10} and "numpy" in about["versions"]
     only = measure_codes(Known(), bars(), bars(seed=1), continuous=["bright"], factors=[])
     assert only.factors == {"amount": {}, "place": {}}
 
@@ -270,6 +273,31 @@ def test_flattened_images_and_vectors_are_taken():
     refused(lambda: made.transform(flat * -1.0), "0 to 255", kind=um.DataError)
     vectors = np.random.default_rng(0).normal(size=(30, 5))
     assert CodeTransformer(**TINY).fit_transform(vectors).shape == (30, 6)
+
+
+def test_pixels_are_whole_numbers_or_floats_in_the_unit_of_fit():
+    images = labelled((16, 18, 1)).images
+    whole = CodeTransformer(**TINY).fit(images)
+    codes = whole.transform(images)
+    assert whole.scale_ == 1 and codes.std() > 1e-3
+    for kind in (np.int16, np.int64, np.uint32, np.float32):
+        assert np.array_equal(whole.transform(images.astype(kind)), codes)
+    for kind in (np.float32, np.float64):
+        share = (images / 255).astype(kind)
+        unit = CodeTransformer(**TINY).fit(share)
+        assert unit.scale_ == 255 and np.array_equal(unit.transform(share), codes)
+        assert np.array_equal(unit.transform(images.astype(np.int32)), codes)
+        # The unit is that of fit, however dark these pictures are.
+        dark = (images // 100).astype(np.uint8)
+        assert np.array_equal(unit.transform((dark / 255).astype(kind)), whole.transform(dark))
+        refused(lambda u=unit: u.transform(images * 1.0), "from 0 to 1", "fit", kind=um.DataError)
+    refused(lambda: whole.transform(images / 255), "0 to 1", "0 to 255", kind=um.DataError)
+    for wrong in (images.astype(int) - 300, images.astype(int) + 200, images * np.nan):
+        refused(lambda w=wrong: whole.transform(w), "0 to 255", kind=um.DataError)
+    refused(lambda: whole.transform(images > 5), "bool", kind=um.DataError)
+    flat = CodeTransformer(**TINY, image_shape=(16, 18)).fit(images.reshape(20, -1) / 255)
+    assert flat.scale_ == 255
+    assert np.array_equal(flat.transform(images.reshape(20, -1) / 255), codes)
 
 
 def test_it_keeps_to_scikit_learns_contract():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from unmingle.nn.augment import NOISE, augment
 from unmingle.nn.fusion import FusionBlock, FusionGenerator, normalise_codes
 from unmingle.nn.perceptual import EfficientNetLite0
 from unmingle.nn.resnet import MemoryBank, ResNet18
-from unmingle.nn.starts import layout_and_statistics
+from unmingle.nn.starts import Vectors, _parted, layout_and_statistics
 from unmingle.training.images import ImageSource
 from unmingle.training.stage import Progress, View
 
@@ -131,9 +132,9 @@ def test_the_paper_preset_makes_the_papers_model():
 
 def test_the_laptop_preset_is_small_and_complete():
     laptop, paper = ContentStyleConfig(), ContentStyleConfig(preset="paper")
-    for config in (laptop, paper):
+    for config, more in ((laptop, []), (paper, ["capacity_share"])):
         unset = [f.name for f in dataclasses.fields(config) if getattr(config, f.name) is None]
-        assert unset == ["domain_factor"]
+        assert sorted(unset) == sorted(["domain_factor", "discriminator_from", *more])
     facts = {"rows": 5, "domains": []}
     sizes = [
         sum(p.numel() for p in um.ContentStyle(config).build((64, 64, 3), facts).parameters())
@@ -151,6 +152,7 @@ def test_the_laptop_preset_is_small_and_complete():
         ("variant", ["amortized"]),
         ("start", ["zero"]),
         ("domain_factor", ["", 3]),
+        ("discriminator_from", ["runs/a", 3]),  # laptop has no instance discrimination
         ("noise", [-1.0, "1"]),
         ("style_dim", [0, 2.5]),
         ("content_dim", [0]),
@@ -184,6 +186,29 @@ def test_shares_must_leave_something_for_the_codes():
     shares = {"instances": 0.5, "second_stage": 0.5}
     refused(lambda: ContentStyleConfig(discrimination_weight=1.0, **shares), "--instances")
     ContentStyleConfig(discrimination_weight=0.0, **shares)
+
+
+def test_a_share_of_the_stage_beside_a_number_of_steps_is_refused():
+    words = ("--capacity-share", "--capacity-steps")
+    for settings in ({"preset": "paper"}, {"capacity_steps": 9}):
+        for share in (0.3, 0.5):
+            refused(
+                lambda settings=settings, share=share: ContentStyleConfig(
+                    capacity_share=share, **settings
+                ),
+                *words,
+                kind=um.ConfigError,
+            )
+    assert ContentStyleConfig(preset="paper", capacity_steps=0).capacity_share == 0.5
+    for preset in ("paper", "laptop"):  # as a run's settings are read again
+        config = ContentStyleConfig(preset=preset)
+        assert ContentStyleConfig(**dataclasses.asdict(config)) == config
+
+
+def test_instance_discrimination_needs_two_images():
+    words = ("--batch 1", "--discrimination-weight 0")
+    refused(lambda: ContentStyleConfig(batch=1, discrimination_weight=1.0), *words)
+    assert ContentStyleConfig(batch=1).batch == 1
 
 
 # ---------------------------------------------------------------------- fusion, Eq. 3
@@ -434,6 +459,51 @@ def test_instances_become_known():
     assert found.tolist() == [0, 1, 2, 3]
 
 
+def test_instance_discrimination_is_taken_from_another_run(tmp_path, monkeypatch):
+    data, lender = labelled(), tmp_path / "lender"
+    first = train(data, budget="12steps", out=lender)
+    taken = {n: v for n, v in state_of(first).items() if n.startswith(("discriminator.", "bank."))}
+    states, second = stages_apart(
+        monkeypatch, data=data, budget="12steps", discriminator_from=str(lender),
+        out=tmp_path / "b",
+    )  # fmt: skip
+    assert list(states) == ["latent", "encoders"] and second.config.discriminates == 0
+    assert taken and all(torch.equal(state_of(second)[name], v) for name, v in taken.items())
+    assert not torch.equal(state_of(first)["style.weight"], state_of(second)["style.weight"])
+    shutil.rmtree(lender)  # a trained model has what it needs
+    assert um.load(tmp_path / "b").encode(data.images[:2])["style"].shape == (2, 5)
+
+
+def test_instance_discrimination_of_other_rows_or_sizes_is_refused(tmp_path):
+    data, lender = labelled(), tmp_path / "lender"
+    train(data, budget="4steps", out=lender)
+    flag = f"--discriminator-from {lender}"
+    fewer, other = data.select(np.arange(16)), labelled()
+    other.images[0, 0, 0] ^= 255
+    for rows in (fewer, other):
+        refused(
+            lambda rows=rows: train(rows, discriminator_from=str(lender)),
+            flag, "20 rows", f"{len(rows)} rows", kind=um.DataError,
+        )  # fmt: skip
+    refused(
+        lambda: train(data, discriminator_from=str(lender), discriminator_widths=(4, 4, 4, 8)),
+        flag, "--discriminator-widths", "(4, 4, 8, 8)", "(4, 4, 4, 8)", kind=um.ConfigError,
+    )  # fmt: skip
+    fit("factor-vae", out=tmp_path / "vae")
+    train(data, budget="4steps", out=tmp_path / "without", discrimination_weight=0.0)
+    for name in ("vae", "without"):
+        folder = str(tmp_path / name)
+        refused(
+            lambda folder=folder: train(data, discriminator_from=folder),
+            folder, "no instance discrimination", kind=um.ConfigError,
+        )  # fmt: skip
+    nothing = str(tmp_path / "nothing")
+    refused(
+        lambda: train(data, discriminator_from=nothing),
+        f"--discriminator-from {nothing}", "config.json", kind=um.ConfigError,
+    )  # fmt: skip
+
+
 # ---------------------------------------------------------------------- Eq. 5, 7, 8
 
 
@@ -465,7 +535,8 @@ def test_the_objective_is_equation_5():
     others[order] = order.roll(-1)
     swapped = network["generator"](content_seen[others], style_seen)[:3]
     phi = network["discriminator"].features
-    discrimination = sum(
+    # Eq. 7 has a term for each of the two swaps of a pair.
+    discrimination = 2 * sum(
         (one - other).abs().mean() for one, other in zip(phi(swapped), phi(images[:3]), strict=True)
     )
     wanted = 5 * reconstruction + 0.3 * bottleneck + 0.4 * discrimination
@@ -697,6 +768,32 @@ def test_amortised_has_encoders_from_the_start(tmp_path):
     refused(lambda: model.optimised_codes(data), "amortised", kind=um.ConfigError)
 
 
+def test_with_encoders_from_the_start_domains_have_their_codes_too():
+    data, rows = labelled(), torch.tensor([3, 5])
+    settings = {
+        "variant": "amortised", "domain_factor": "kind", "domain_dim": 3,
+        "discrimination_weight": 0.0,
+    }  # fmt: skip
+    start, stages = build(data, **settings)
+    before, network, x = state_of(start), start.network, view(data, rows)
+    start.config.noise = start.config.bottleneck_weight = 0.0
+    kind = torch.from_numpy(data.factors["kind"])[rows]
+    style, content, told = (
+        network[f"{space}_encoder"](x.images) for space in ("style", "content", "domain")
+    )
+    domain = network["domain"].weight[kind]
+    images = network["generator"](content, torch.cat([style, domain], dim=1))
+    loss = take_step(stages["latent"], x)["model"]
+    wanted = 5 * (images - x.images).abs().mean() + (told - domain).abs().mean()
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    model = train(data, budget="12steps", **settings)
+    assert changed(before, state_of(model)) == {
+        "generator", "style_encoder", "content_encoder", "domain", "domain_encoder",
+    }  # fmt: skip
+    moved = torch.from_numpy(np.concatenate(list(model.domain_codes.values())))
+    assert (moved != before["domain.weight"]).any(1).all()
+
+
 # ---------------------------------------------------------------------- where codes start
 
 
@@ -738,6 +835,42 @@ def test_codes_start_from_components_or_as_they_are():
     added = model.network["content"].weight - before["content.weight"]
     assert added.square().sum(1).mean().sqrt().item() == pytest.approx(3.0, rel=1e-3)
     assert (model.network["style"].weight - before["style.weight"]).abs().max() > 0.5
+
+
+def test_a_start_leaves_codes_that_were_taken_over():
+    data = labelled()
+    model, stages = build(data, start="components")
+    model.network["content"].weight.copy_(noise(20, 6))
+    before = state_of(model)
+    stages["latent"].setup()
+    assert torch.equal(model.network["content"].weight, before["content.weight"])
+    assert (model.network["style"].weight - before["style.weight"]).abs().max() > 0.5
+    before = state_of(model)
+    stages["latent"].setup()
+    assert_same(before, state_of(model))
+
+
+def test_a_style_is_that_of_similar_images_in_a_small_set_too():
+    """16 rows of two looks: the neighbours of each are of its own look, all 16 would be of both."""
+    look = (torch.arange(16) % 2).float()
+    statistics = torch.stack([look, 3 - look], dim=1)
+    torch.manual_seed(0)
+    _, usual = _parted(noise(16, 5).half(), statistics)
+    torch.testing.assert_close(usual.values, statistics)
+    starts = usual.components(12, 12, 2.0)
+    # Two looks as far from their mean on either side: +-2.
+    torch.testing.assert_close(starts[look == 0], -starts[look == 1], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(starts.norm(dim=1), torch.full((16,), 2.0), rtol=1e-3, atol=1e-3)
+
+
+def test_rounding_errors_are_no_start():
+    values = 3 + 1e-6 * noise(40, 6)
+    assert Vectors(values).components(2, 4, 8.0).abs().max() > 1
+    length = 3 * math.sqrt(6)
+    assert not Vectors(values, 1e-5 * length).components(2, 4, 8.0).any()
+    torch.manual_seed(0)
+    for found in _parted(torch.ones(40, 5).half(), values):
+        assert not found.components(12, 12, 8.0).any()
 
 
 # ---------------------------------------------------------------------- domains

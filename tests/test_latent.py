@@ -200,6 +200,17 @@ def test_initial_values():
     assert normal.std() == pytest.approx(0.2, rel=0.05)
 
 
+@pytest.mark.parametrize("options", [{}, {"scale": 0.0}, {"init": "normal"}])
+def test_a_table_is_fresh_until_an_entry_leaves_the_range_of_its_start(options):
+    made = LatentTable(20, 3, **options)
+    assert made.is_fresh()
+    made.write(torch.tensor([4]), torch.tensor([[0.0, -0.6, 0.0]]))
+    assert not made.is_fresh()
+    other = LatentTable(20, 3, **options)
+    other.load_state_dict(made.state_dict())
+    assert not other.is_fresh()
+
+
 def test_bad_arguments():
     with pytest.raises(ConfigError, match="rows and dim"):
         LatentTable(0, 3)

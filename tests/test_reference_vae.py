@@ -331,6 +331,10 @@ def test_conditional_synthesis_keeps_the_common_code(name):
     assert not np.array_equal(made, model.synthesise(data.images[:3], 4, seed=1))
     whole = model.sample(4, items={"common": data.images[:1]}, seed=0)
     assert np.array_equal(made[0], whole)
+    prior = model.synthesise(data.images[:1], 4, prior=True)[0]
+    codes = np.random.default_rng([0, 0]).standard_normal((4, 6))  # N(0, I), the paper's
+    single = model.decode({"common": common[:1], "target": codes})
+    assert np.abs(prior.astype(int) - single).max() <= 1 and not np.array_equal(prior, made[0])
     refused(lambda: model.sample(2, labels={"target": "0"}), "target has no labels")
     neutral = model.to_reference(data.images[:3])
     expected = model.decode({"common": common, "target": model.reference_code})
@@ -350,6 +354,10 @@ def test_samples_on_the_command_line(tmp_path, capsys):
     with np.load(tmp_path / "drawn.npz") as saved:
         assert np.array_equal(saved["images"], expected)
     assert main(["sample", str(run), "-o", str(out)]) == 0 and out.exists()
+    assert main(["sample", str(run), *taken, "--prior", "-o", str(tmp_path / "prior.npz")]) == 0
+    with np.load(tmp_path / "prior.npz") as saved:
+        prior = model.sample(3, items={"common": data.images[:1]}, prior=True)
+        assert np.array_equal(saved["images"], prior) and not np.array_equal(prior, expected)
     assert main(["sample", str(run), "--label", "target=0", "-o", str(out), "--overwrite"]) == 2
     assert "target has no labels" in capsys.readouterr().err
 

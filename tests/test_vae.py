@@ -202,6 +202,64 @@ def test_the_weighted_estimate_is_the_papers_sum():
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def weighted_estimate(code, mean, log_variance, rows, size):
+    """The library's q_hat of a code [1, dim] of the first of `rows`: their mutual information is
+    log q(z|x) - log q_hat."""
+    own = (mean[rows[:1]], log_variance[rows[:1]])
+    mutual, _, _ = losses.decomposed_kl(code, own, (mean[rows], log_variance[rows]), size)
+    log_own = Independent(Normal(own[0], (own[1] / 2).exp()), 1).log_prob(code)
+    return (log_own - mutual).exp().squeeze()
+
+
+def test_the_weighted_estimate_from_all_rows_is_a_share_of_q():
+    """With B = N the sum over the batch is that of the mixture: q_hat = q / N."""
+    mean, log_variance = posteriors(rows=6, dim=2, seed=7)
+    codes = losses.sample(mean, log_variance, torch.randn(6, 2))
+    exact = log_mixture(codes, mean, log_variance)
+    for row in range(6):
+        rows = torch.tensor([row, *(other for other in range(6) if other != row)])
+        found = weighted_estimate(codes[row : row + 1], mean, log_variance, rows, 6)
+        assert float(found.log()) + math.log(6) == pytest.approx(float(exact[row]), abs=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
+def test_the_weighted_estimate_on_average_over_all_batches(batch):
+    """A batch with the row i that z_i came from has it for sure, and each other row at random:
+
+    E q_hat(z_i) = (q(z_i|i) + (M - 1) mean_{n != i} q(z_i|n)) / (N M).
+    """
+    mean, log_variance = posteriors(rows=5, dim=2, seed=3)
+    code = torch.tensor([[0.3, -0.4]])
+    density = Independent(Normal(mean, (log_variance / 2).exp()), 1).log_prob(code).exp()
+    for own in range(5):
+        estimates = torch.stack(
+            [
+                weighted_estimate(code, mean, log_variance, rows, 5)
+                for rows in batches(5, batch)
+                if rows[0] == own
+            ]
+        )
+        others = (density.sum() - density[own]) / 4
+        expected = (density[own] + (batch - 1) * others) / (5 * batch)
+        assert float(estimates.mean()) == pytest.approx(float(expected), rel=1e-4)
+        assert batch in (1, 5) or estimates.std() > 0
+
+
+def test_a_stratified_estimate_from_more_rows_than_there_are_is_refused():
+    data, settings = labelled(), {"estimator": "stratified", "batch": 32}
+    refused(
+        lambda: fit("beta-tcvae", data, settings=settings),
+        "--batch 32", "20 rows", "--estimator", kind=um.ConfigError,
+    )  # fmt: skip
+    refused(
+        lambda: METHODS["beta-tcvae"](estimator="stratified", batch=1),
+        "--batch 1", "--estimator stratified", kind=um.ConfigError,
+    )  # fmt: skip
+    fit("beta-tcvae", data, settings={**settings, "batch": 20}, budget="1steps")
+    for batch in (1, 6):
+        refused(lambda batch=batch: losses.stratified_weights(batch, 5), f"not {batch}")
+
+
 @pytest.mark.parametrize("estimator", ["weighted", "stratified"])
 def test_the_three_parts_add_up_to_the_divergence(estimator):
     mean, log_variance = posteriors(rows=8, dim=4, seed=5)
@@ -528,6 +586,12 @@ def test_new_items_have_codes_like_those_of_the_training_data(name):
     assert first.shape == (3, 16, 16, 3) and first.dtype == np.uint8
     assert np.array_equal(first, again) and not np.array_equal(first, other)
     refused(lambda: METHODS[name]().sample(2), "not trained", kind=um.RunError)
+    prior = model.draw("latent", 20_000, prior=True)
+    assert prior.dtype == np.float32 and prior.shape == (20_000, 6)
+    np.testing.assert_allclose(prior.mean(0), 0, atol=0.03)
+    np.testing.assert_allclose(np.cov(prior.T), np.eye(6), atol=0.05)
+    made = model.decode({"latent": model.draw("latent", 3, seed=2, prior=True)})
+    assert np.array_equal(model.sample(3, seed=2, prior=True), made)
 
 
 def test_a_vae_learns_to_rebuild_vectors():

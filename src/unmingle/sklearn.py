@@ -20,6 +20,9 @@ class CodeTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     `CodeTransformer(method="vae", budget="5min")` trains on what `fit` is given;
     `CodeTransformer(run="runs/a")` uses a trained model and learns nothing.
 
+    Pixels are whole numbers of any type from 0 to 255, or floats: from 0 to 1 if all that `fit`
+    sees are, otherwise from 0 to 255 (and rounded).
+
     Args:
         method: name of the method to train ("vae", "reference-vae"); not with `run`.
         settings: the method's settings.
@@ -34,6 +37,8 @@ class CodeTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         model_: the trained model.
         n_features_in_: numbers of an item, if X is [N, D].
+        scale_: what pixels that are floats are multiplied by to go to 255: 255 if those that `fit`
+            saw go to 1, otherwise 1.
     """
 
     def __init__(
@@ -62,8 +67,8 @@ class CodeTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Train the method on X, or open the run.
 
         Args:
-            X: uint8 images [N, H, W, C] or [N, H, W]; with `image_shape` flattened ones; numbers
-                [N, D]; or a `FactorDataset`.
+            X: images [N, H, W, C] or [N, H, W], or with `image_shape` flattened ones, with pixels
+                as the class says; numbers [N, D]; or a `FactorDataset`.
             y: labels [N], whole numbers or texts; they become the factor column `label`.
 
         Raises:
@@ -75,6 +80,7 @@ class CodeTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         if (self.method is None) == (self.run is None):
             raise ConfigError("CodeTransformer needs method=, to train one, or run=, to use one")
+        self.scale_ = 1.0 if isinstance(X, FactorDataset) else self._scale(X)
         if self.run is not None:
             self.model_ = load(self.run)
         else:
@@ -125,23 +131,50 @@ class CodeTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return chosen
 
     def _items(self, X: Any) -> NDArray[Any]:
-        """Images [N, H, W, C] as they are, or float32 vectors."""
+        """Images uint8 [N, H, W, C], or float32 vectors."""
         items = np.asarray(X)
-        if self.image_shape is not None and items.ndim == 2:
+        if not self._are_images(items):
+            return items.astype(np.float32) if items.ndim == 2 else items
+        if items.ndim == 2 and self.image_shape is not None:
             if items.shape[1] != int(np.prod(self.image_shape)):
                 sides = "x".join(map(str, self.image_shape))
                 raise DataError(
                     f"X has {items.shape[1]} features, and images of {sides} have "
                     f"{int(np.prod(self.image_shape))}"
                 )
-            if items.dtype.kind == "f":  # scikit-learn's scalers and loaders make floats of pixels
-                if not np.isfinite(items).all() or items.min() < 0 or items.max() > 255:
-                    raise DataError("pixels must be from 0 to 255")
-                items = items.round().astype(np.uint8)
             items = items.reshape(len(items), *self.image_shape)
-        if items.ndim == 2:
-            return items.astype(np.float32)
-        return items[..., None] if items.ndim == 3 else items
+        pixels = self._pixels(items)
+        return pixels[..., None] if pixels.ndim == 3 else pixels
+
+    def _are_images(self, items: NDArray[Any]) -> bool:
+        return items.ndim in (3, 4) or (items.ndim == 2 and self.image_shape is not None)
+
+    def _scale(self, X: Any) -> float:
+        """See `scale_`: scikit-learn's scalers and loaders make floats of pixels, in both units."""
+        items = np.asarray(X)
+        if not self._are_images(items) or items.dtype.kind != "f" or not items.size:
+            return 1.0
+        return 255.0 if items.max() <= 1 else 1.0
+
+    def _pixels(self, items: NDArray[Any]) -> NDArray[np.uint8]:
+        """Whole numbers from 0 to 255, of those or of floats in the unit that `fit` saw."""
+        if items.dtype == np.uint8:
+            return items
+        if items.dtype.kind not in "uif":
+            raise DataError(f"pixels are whole numbers or floats, not {items.dtype}")
+        if not items.size:
+            return items.astype(np.uint8)
+        floats = items.dtype.kind == "f"
+        scale = self.scale_ if floats else 1.0
+        if not (items.min() >= 0 and items.max() <= 255 / scale):  # of NaN too
+            seen = ", as those that fit saw" if floats else ""
+            raise DataError(f"pixels must be from 0 to {255 / scale:g}{seen}")
+        if not floats:
+            return items.astype(np.uint8)
+        if scale == 1 and items.max() <= 1 and (items % 1 != 0).any():
+            raise DataError("these pixels go from 0 to 1, and those that fit saw from 0 to 255")
+        pixels: NDArray[np.uint8] = (items * scale).round().astype(np.uint8)
+        return pixels
 
     def _data(self, X: Any, y: Any) -> Any:
         from unmingle.data import FactorDataset

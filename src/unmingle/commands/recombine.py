@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -15,6 +15,8 @@ from ._common import (
     Using,
     check_output,
     check_output_folder,
+    check_space,
+    flag,
     named,
     parse,
     required,
@@ -22,6 +24,9 @@ from ._common import (
     say,
 )
 from ._data import Pictures, pictures
+
+if TYPE_CHECKING:
+    from unmingle.methods import Method
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -34,6 +39,8 @@ class Recombine(Using):
     """Once for each code space; of a folder the images are taken in order of their names."""
     output: Annotated[Path, required("FILE", "-o")]
     """The picture to write, or the folder when a folder is taken from."""
+    zero: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("SPACE")] = ()
+    """Make this code zero instead of taking it from an image. Repeatable."""
 
 
 def run(argv: Sequence[str]) -> None:
@@ -46,6 +53,7 @@ def run(argv: Sequence[str]) -> None:
         "images make a pair, the second ones, and so on; a single image goes with all of them.",
         "recombine runs/a --take class=x.png --take content=y.png -o z.png",
         "recombine runs/a --take class=x.png --take content=poses/ -o out/",
+        "recombine runs/a --take style=x.png --zero content -o canonical.png",
     )
     taken = named(args.take, "--take", "class=x.png")
     folder = any(Path(source).is_dir() for source in taken.values())
@@ -54,10 +62,12 @@ def run(argv: Sequence[str]) -> None:
     else:
         check_output(args.output, ENDINGS, args.overwrite)
     model = args.model()
-    _check_spaces(taken, list(model.code_spaces))
+    _check_spaces(taken, args.zero, model)
     sources = {space: pictures(model, source) for space, source in taken.items()}
     _check_counts(sources)
-    images = model.recombine({space: source.images for space, source in sources.items()})
+    codes = {space: model.encode(source.images)[space] for space, source in sources.items()}
+    spaces = model.code_spaces
+    images = model.decode({**codes, **{s: [[0.0] * spaces[s].dim] for s in args.zero}})
     if not folder:
         save_picture(images[0], args.output, args.overwrite)
         return
@@ -67,13 +77,20 @@ def run(argv: Sequence[str]) -> None:
     say(f"{args.output}: {len(images)} pictures")
 
 
-def _check_spaces(taken: Mapping[str, Any], spaces: Sequence[str]) -> None:
+def _check_spaces(taken: Mapping[str, Any], zero: Sequence[str], model: Method) -> None:
+    spaces = list(model.code_spaces)
     for space in taken:
         if space not in spaces:
             raise ConfigError(f"--take {space}=: no such code space.{nearest(space, spaces)}")
+    for space in zero:
+        check_space(model, space, "--zero")
+        if space in taken:
+            raise ConfigError(f"--zero {space}: --take {space}= gives that code; leave one out")
     for space in spaces:
-        if space not in taken:
-            raise ConfigError(f"nothing gives the {space} code: add --take {space}=IMAGE")
+        if space not in taken and space not in zero:
+            raise ConfigError(
+                f"nothing gives the {space} code: add --take {space}=IMAGE, or --zero {space}"
+            )
 
 
 def _check_counts(sources: Mapping[str, Pictures]) -> None:

@@ -34,6 +34,8 @@ class Sample(Using):
     """Images in a row of the sheet."""
     seed: int = 0
     """Seed of what is drawn."""
+    prior: bool = False
+    """Draw codes without labels from their prior N(0, I), not as the training data have them."""
 
 
 def run(argv: Sequence[str]) -> None:
@@ -54,7 +56,7 @@ def run(argv: Sequence[str]) -> None:
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} {getattr(args, name)}: at least 1")
     model = args.model()
-    made = _make(model, args.count, taken, labels, args.seed)
+    made = _make(model, args.count, taken, labels, args.seed, args.prior)
     if output.suffix.lower() == ".npz":
         _save_arrays(output, made, args.overwrite)
     else:
@@ -62,7 +64,7 @@ def run(argv: Sequence[str]) -> None:
     say(f"{output}: {len(made)} samples")
 
 
-def _make(model: Method, count: int, taken: Any, labels: Any, seed: int) -> Any:
+def _make(model: Method, count: int, taken: Any, labels: Any, seed: int, prior: bool) -> Any:
     sample = getattr(model, "sample", None)
     if sample is None:
         raise ConfigError(f"{model.name} draws no codes: it has no samples")
@@ -71,7 +73,7 @@ def _make(model: Method, count: int, taken: Any, labels: Any, seed: int) -> Any:
     for space in labels:
         check_space(model, space, "--label")
     items = {space: pictures(model, source).images for space, source in taken.items()}
-    return sample(count, items=items, labels=labels, seed=seed)
+    return sample(count, items=items, labels=labels, seed=seed, prior=prior)
 
 
 def _save_arrays(output: Path, made: Any, overwrite: bool) -> None:

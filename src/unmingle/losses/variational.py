@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unmingle.errors import ConfigError
+
 from .perceptual import mean_absolute
 
 _LIMIT = 8.0  # of a log variance: standard deviations from 0.018 to 55
@@ -126,7 +128,15 @@ def stratified_weights(batch: int, rows: int) -> Tensor:
     Args:
         batch: samples, at least 2 and at most `rows`.
         rows: N, the size of the training set.
+
+    Raises:
+        ConfigError: another number of samples, for which there are no such weights.
     """
+    if not 2 <= batch <= rows:
+        raise ConfigError(
+            f"stratified sampling needs a batch of 2 to {rows}, the size of the training set, not "
+            f"{batch}"
+        )
     others = batch - 1
     weights = torch.full((batch, batch), 1 / others)
     here = torch.arange(batch)
@@ -153,7 +163,8 @@ def decomposed_kl(
         own: mean and log variance of q(z|x_i), [b, dim] each.
         batch: the same of the whole batch of B, [B, dim] each; `own` are its rows from `start`.
         rows: N, the size of the training set.
-        estimator: "weighted": q(z_i) = sum_j q(z_i|x_j) / (N B), biased; "stratified": unbiased.
+        estimator: "weighted": q(z_i) = sum_j q(z_i|x_j) / (N B), biased; "stratified": unbiased,
+            see `stratified_weights`.
         start: place of the first of `codes` in the batch.
 
     Returns:
@@ -162,7 +173,7 @@ def decomposed_kl(
     """
     mean, log_variance = batch
     each = _log_normal(codes.unsqueeze(1), mean, log_variance)  # [b, B, dim]
-    if estimator == "stratified" and 1 < len(mean) <= rows:
+    if estimator == "stratified":
         weights = stratified_weights(len(mean), rows).to(codes.device)[start : start + len(codes)]
     else:
         weights = each.new_full((len(codes), len(mean)), -math.log(rows * len(mean)))

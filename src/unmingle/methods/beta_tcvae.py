@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
+from unmingle.data import FactorDataset
+from unmingle.errors import ConfigError
 from unmingle.losses.variational import decomposed_kl
 from unmingle.training.distributed import rank
 from unmingle.training.stage import Progress, View
@@ -26,11 +28,14 @@ class BetaTCVAEConfig(VAEConfig):
     beta: float = 6.0
     """Weight of the total correlation; 1 is the VAE."""
     estimator: Literal["weighted", "stratified"] = "weighted"
-    """How q(z) is estimated from a batch: minibatch-weighted (the paper's) or stratified."""
+    """How q(z) is estimated from a batch: minibatch-weighted (the paper's) or stratified, which
+    needs a batch of 2 or more and no larger than the training set."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range(self, ("beta",))
+        if self.estimator == "stratified" and self.batch == 1:
+            raise ConfigError("--batch 1: --estimator stratified needs 2 images or more per step")
 
 
 class BetaTCVAE(VAE):
@@ -44,6 +49,17 @@ class BetaTCVAE(VAE):
     name: ClassVar[str] = "beta-tcvae"
     Config: ClassVar[type[Any]] = BetaTCVAEConfig
     config: BetaTCVAEConfig
+
+    def check(self, data: FactorDataset) -> dict[str, Any]:
+        """See `Method.check`: for the stratified estimator no fewer rows than a batch has."""
+        batch = self.config.batch or 1
+        if self.config.estimator == "stratified" and batch > len(data):
+            raise ConfigError(
+                f"--batch {batch} is more than the {len(data)} rows of {data.name}, which "
+                f"--estimator stratified cannot weigh: use --batch {len(data)} or fewer, or "
+                "--estimator weighted"
+            )
+        return super().check(data)
 
     def penalty(
         self, latent: Latent, x: View, progress: Progress

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unmingle.data import FactorDataset
 from unmingle.data.samplers import Sampler
-from unmingle.errors import ConfigError, DataError
+from unmingle.errors import ConfigError, DataError, RunError
 from unmingle.losses.bottleneck import capacity_gap, mean_absolute_codes
 from unmingle.losses.instance import instance_softmax, swap_consistency
 from unmingle.nn.augment import NOISE, augment
@@ -37,12 +37,14 @@ from unmingle.training.stage import (
     View,
 )
 
-from .base import Codes, CodeSpace, Images, Method
-from .distance import ImageDistance
+from .base import Codes, CodeSpace, Images, Method, load
+from .distance import ImageDistance, stored_bytes
 from .settings import check_range, check_types, flag, use_preset
 
 _BETAS = (0.9, 0.999)
 _EMBEDDING = 128  # of instance discrimination (Wu et al. 2018)
+_DISCRIMINATION = ("discriminator.", "bank.")  # the parts of the network that are for it
+_CAPACITY_SHARE = 0.5
 _START_COMPONENTS = 12  # few: what distinguishes many images, not each one's details
 _STYLE_NORM = 8.0  # of a style code at the start; the noise on 256 entries has norm 16
 _POSITIVE = (
@@ -135,7 +137,8 @@ class ContentStyleConfig:
     (Fig. 2)."""
     normalisation: Literal["instance", "l2", "none"] = "instance"
     """What gives all content codes one distribution: Gaussian, the sphere, or nothing (Fig. 2,
-    Fig. 4). l2 suits views taken all around an object."""
+    Fig. 4). l2 suits views taken all around an object. With --fusion concat nothing is
+    normalised."""
     variant: Literal["latent", "amortised"] = "latent"
     """Codes are optimised directly, or come from encoders from the start (Fig. 12)."""
     noise: float = 1.0
@@ -156,7 +159,7 @@ class ContentStyleConfig:
     """C_s likewise; 0 0 makes the style's term a decay."""
     capacity_steps: int | None = None
     """Steps in which the capacities grow; 0: the share of the stage in --capacity-share."""
-    capacity_share: float = 0.5
+    capacity_share: float | None = None
     """Share of the latent stage in which the capacities grow, with --capacity-steps 0."""
     perceptual: Literal["efficientnet-lite0", "vgg16", "none"] = "efficientnet-lite0"
     """Frozen network of the perceptual loss; vgg16 (the paper's) is downloaded once, 528 MB."""
@@ -172,6 +175,9 @@ class ContentStyleConfig:
     """Temperature of the softmax over images."""
     instances: float | None = None
     """Share of the budget in which the instance discrimination network is trained first."""
+    discriminator_from: str | None = None
+    """A run on the same rows whose instance discrimination network is taken, with its memory bank;
+    none is trained then, and the budget is for the rest."""
     second_stage: float | None = None
     """Share of the budget for the encoders (Eq. 6)."""
     recombined: float | None = None
@@ -219,10 +225,8 @@ class ContentStyleConfig:
         check_range(self, _NOT_NEGATIVE.split())
         check_range(self, ("half_size",), high=1)
         check_range(self, ("instances", "second_stage"), high=1, open_low=True)
-        if not 0 < self.capacity_share <= 1:
-            raise ConfigError(
-                f"--capacity-share must be above 0 and at most 1, not {self.capacity_share}"
-            )
+        self._check_capacity_share()
+        self._check_discrimination()
         for name in ("generator_widths", "encoder_widths", "discriminator_widths"):
             widths = getattr(self, name)
             if len(widths) < 2 or min(widths) < 1:
@@ -237,10 +241,38 @@ class ContentStyleConfig:
         if self.discriminates + self.encodes >= 1:
             raise ConfigError("--instances and --second-stage together leave nothing of the budget")
 
+    def _check_capacity_share(self) -> None:
+        if self.capacity_steps:
+            if self.capacity_share is not None:
+                raise ConfigError(
+                    f"--capacity-share {self.capacity_share:g} does nothing beside --capacity-steps"
+                    f" {self.capacity_steps}: add --capacity-steps 0"
+                )
+            return
+        if self.capacity_share is None:
+            self.capacity_share = _CAPACITY_SHARE
+        if not 0 < self.capacity_share <= 1:
+            raise ConfigError(
+                f"--capacity-share must be above 0 and at most 1, not {self.capacity_share}"
+            )
+
+    def _check_discrimination(self) -> None:
+        if self.discriminator_from is not None and not self.discrimination_weight:
+            raise ConfigError(
+                f"--discriminator-from {self.discriminator_from}: add --discrimination-weight 1, "
+                "without which no instance discrimination is used"
+            )
+        if self.discrimination_weight and self.batch < 2:
+            raise ConfigError(
+                "--batch 1 leaves no other image to swap with: instance discrimination needs 2 or "
+                "more, or --discrimination-weight 0"
+            )
+
     @property
     def discriminates(self) -> float:
-        """Share of the budget for the instance discrimination network; 0 if it is not used."""
-        return (self.instances or 0.0) if self.discrimination_weight else 0.0
+        """Share of the budget for the instance discrimination network; 0 if none is trained."""
+        trained = self.discrimination_weight and self.discriminator_from is None
+        return (self.instances or 0.0) if trained else 0.0
 
     @property
     def encodes(self) -> float:
@@ -271,6 +303,8 @@ class ContentStyle(Method):
         """See `Method.check`: images; with domains a column of two of them or more."""
         if not data.is_images:
             raise DataError(f"{data.name}: content-style learns from images, these are vectors")
+        if self.config.discriminator_from is not None:
+            self._discrimination_of(self.config.discriminator_from, data)
         domains: list[str] = []
         if self.config.domain_factor is not None:
             names = data.names(self.config.domain_factor)
@@ -316,6 +350,9 @@ class ContentStyle(Method):
     def stages(self, data: FactorDataset) -> Sequence[Stage]:
         """See `Method.stages`: instance discrimination, the codes, the encoders."""
         config = self.config
+        if config.discriminator_from is not None:
+            known = self._discrimination_of(config.discriminator_from, data)
+            self.network.load_state_dict(known, strict=False)
         self._domains = torch.zeros(len(data), dtype=torch.long)
         if config.domain_factor is not None:
             _, labels = np.unique(data.class_factor(config.domain_factor), return_inverse=True)
@@ -327,6 +364,36 @@ class ContentStyle(Method):
         if config.encodes:
             stages.append(Encoders(self, data, config.encodes))
         return stages
+
+    def _discrimination_of(self, folder: str, data: FactorDataset) -> dict[str, Tensor]:
+        """The tensors of instance discrimination of a trained run.
+
+        Raises:
+            ConfigError: there is no such run, or it has none, or one of other sizes.
+            DataError: it was trained on other rows, which the memory bank has its entries for.
+        """
+        named = f"--discriminator-from {folder}"
+        try:
+            other = load(folder)
+        except RunError as error:
+            raise ConfigError(f"{named}: {error}") from error
+        if not isinstance(other, ContentStyle) or not other.config.discrimination_weight:
+            raise ConfigError(f"{named}: that run has no instance discrimination network")
+        for name in ("discriminator_widths", "discriminator_stem"):
+            theirs, own = getattr(other.config, name), getattr(self.config, name)
+            if theirs != own:
+                raise ConfigError(f"{named}: its --{flag(name)} is {theirs} and here it is {own}")
+        theirs = other.run_info["data"]
+        if (theirs["rows"], theirs["fingerprint"]) != (len(data), data.fingerprint()):
+            raise DataError(
+                f"{named} was trained on {theirs['rows']} rows of {theirs['name']}, which are not "
+                f"the {len(data)} rows of {data.name} here: train both on the same rows"
+            )
+        return {
+            name: value
+            for name, value in other.network.state_dict().items()
+            if name.startswith(_DISCRIMINATION)
+        }
 
     # ------------------------------------------------------------------ use
 
@@ -449,7 +516,14 @@ class ContentStyle(Method):
         return made
 
     def mean_style(self, items: Any) -> Images:
-        """The items with a zero style code: the mean look in their content (Fig. 5e)."""
+        """The items with a zero style code: the mean look in their content (Fig. 5e).
+
+        Args:
+            items: as for `encode`.
+
+        Returns:
+            uint8 [N, H, W, C].
+        """
         codes = self.encode(items)
         made: Images = self.decode({**codes, "style": np.zeros_like(codes["style"])})
         return made
@@ -560,13 +634,17 @@ class InstanceDiscrimination(_CSStage):
 class Codings(_CSStage):
     """Codes and generator against the images (Eq. 5): L_P, L_IB and L_ID.
 
-    In the amortised ablation encoders stand in the place of the tables.
+    In the amortised ablation encoders stand in the place of the tables of style and content.
+    Domains keep theirs, as a code of one belongs to no single image; an encoder learns to tell it.
     """
 
     name = "latent"
 
     def setup(self) -> None:
         if self.config.start != "components" or self.config.variant == "amortised":
+            return
+        fresh = [space for space in ("content", "style") if self.network[space].is_fresh()]
+        if not fresh:  # all were taken over from a trained model
             return
         source = ImageSource(self.data.items)
         layout, statistics = layout_and_statistics(source.batch, len(self.data))
@@ -577,7 +655,7 @@ class Codings(_CSStage):
             "content": layout.components(_START_COMPONENTS, config.content_dim, norm),
             "style": statistics.components(_START_COMPONENTS, config.style_dim, _STYLE_NORM),
         }
-        starts = {space: codes.to(self.device) for space, codes in starts.items()}
+        starts = {space: starts[space].to(self.device) for space in fresh}
         broadcast_state(list(starts.values()))  # the turn in them was drawn by each process
         rows = torch.arange(len(self.data), device=self.device)
         for space, codes in starts.items():
@@ -592,6 +670,9 @@ class Codings(_CSStage):
         )
         if config.discrimination_weight:
             self.network["discriminator"].eval()
+
+    def memory(self) -> int:
+        return stored_bytes(self.data.items, self.config.perceptual)
 
     def resolutions(self) -> Sequence[tuple[float, int]]:
         half = self.config.half_size or 0.0
@@ -630,6 +711,12 @@ class Codings(_CSStage):
             discrimination = self._discrimination(seen, images, x, progress.divisor)
             loss = loss + config.discrimination_weight * discrimination
             logs["discrimination"] = discrimination.detach()
+        if config.variant == "amortised" and "domain" in codes:
+            # Its gradient reaches the domain encoder alone, whose codes are in no other term.
+            told = self.method.encoder("domain", self._full_size(x.images))
+            domain = mean_absolute_codes(told, codes["domain"])
+            loss = loss + domain
+            logs["domain"] = domain.detach()
         for space in ("style", "content"):
             logs[f"{space}_length"] = codes[space].detach().square().sum(1).mean()
         return StepResult({"model": loss}, logs)
@@ -640,11 +727,12 @@ class Codings(_CSStage):
     def _codes(self, x: View) -> dict[str, Tensor]:
         network, codes = self.network, {}
         for space in self.method.code_spaces:
-            if self.config.variant == "amortised":
+            if space == "domain":
+                codes[space] = network[space].lookup(self.domains[x.rows])
+            elif self.config.variant == "amortised":
                 codes[space] = network[f"{space}_encoder"](self._full_size(x.images))
             else:
-                rows = self.domains[x.rows] if space == "domain" else x.rows
-                codes[space] = network[space].lookup(rows)
+                codes[space] = network[space].lookup(x.rows)
         return codes
 
     def _full_size(self, images: Tensor) -> Tensor:
@@ -675,22 +763,24 @@ class Codings(_CSStage):
         if config.capacity_steps:
             share: float = min(progress.step / config.capacity_steps, 1.0)
             return float(start + (end - start) * share)
-        return Linear(start, end, config.capacity_share)(progress.fraction, progress.step)
+        share = config.capacity_share or _CAPACITY_SHARE
+        return Linear(start, end, share)(progress.fraction, progress.step)
 
     def _discrimination(
         self, seen: Mapping[str, Tensor], images: Tensor, x: View, divisor: int
     ) -> Tensor:
         """L_ID of Eq. 7: an image keeps Phi's features when it takes another's content.
 
-        The pairs (i, j) are those of a permutation of the batch, which has both terms of a pair:
-        u as the swap of one image, v as that of another.
+        The pairs (i, j) are those of a permutation of the batch, drawn anew at every step. Each
+        image is then i of one pair and j of another, so both terms of a pair have the same mean:
+        the first is computed, and counts twice.
         """
         count = min(self.config.swapped or 1, len(images))
         contents = x.gather(seen["content"])[x.permutation(others=True)]
         few = {space: codes[:count] for space, codes in seen.items()}
         swapped = self.method.generate({**few, "content": contents[:count]}, divisor)
         features = self.network["discriminator"].features
-        return swap_consistency(features(swapped), features(images[:count]))
+        return 2 * swap_consistency(features(swapped), features(images[:count]))
 
 
 class Encoders(_CSStage):

@@ -54,6 +54,10 @@ class DrawingMethod(Method):
     def _drawn(self, space: str, count: int, random: np.random.Generator) -> NDArray[np.float32]:
         """Codes of one space, float32 [count, dim]."""
 
+    def _has_prior(self, space: str) -> bool:
+        """Whether a code has the prior N(0, I); one that is the embedding of a label has not."""
+        return True
+
     def _labelled(self, space: str, value: str) -> NDArray[np.float32]:
         """The code [1, dim] of a labelled factor's value.
 
@@ -62,11 +66,20 @@ class DrawingMethod(Method):
         """
         raise ConfigError(f"{space} has no labels in {self.name}: draw it, or take it from an item")
 
-    def draw(self, space: str, count: int, seed: int = 0) -> NDArray[np.float32]:
+    def draw(
+        self, space: str, count: int, seed: int = 0, *, prior: bool = False
+    ) -> NDArray[np.float32]:
         """Codes drawn as the training data have them, float32 [count, dim].
 
         Of codes without labels: a Gaussian with the mean and covariance of the training codes.
         Of a labelled factor: codes of values drawn by their frequency.
+
+        Args:
+            space: the code space.
+            count: how many.
+            seed: of the draw.
+            prior: codes without labels come from their prior N(0, I) instead, of which the
+                training codes may fill a part only.
 
         Raises:
             ConfigError: no such code space, or a count below 1.
@@ -77,7 +90,11 @@ class DrawingMethod(Method):
             raise ConfigError(f"count must be at least 1, not {count}")
         # A stream for each space, so that drawing one more leaves the others as they were.
         number = list(self.code_spaces).index(space)
-        return self._drawn(space, count, np.random.default_rng([seed, number]))
+        random = np.random.default_rng([seed, number])
+        if prior and self._has_prior(space):
+            noise = random.standard_normal((count, self.code_spaces[space].dim))
+            return noise.astype(np.float32)
+        return self._drawn(space, count, random)
 
     def sample(
         self,
@@ -86,6 +103,7 @@ class DrawingMethod(Method):
         items: Mapping[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
         seed: int = 0,
+        prior: bool = False,
     ) -> NDArray[Any]:
         """Make items; what is not given is drawn as in `draw`.
 
@@ -94,6 +112,7 @@ class DrawingMethod(Method):
             items: {code space: items} whose codes are taken; `count` of them, or one for all.
             labels: {labelled factor: name of its value}.
             seed: of the draws.
+            prior: as for `draw`.
 
         Returns:
             uint8 [count, H, W, C], or float32 [count, D].
@@ -118,7 +137,7 @@ class DrawingMethod(Method):
             elif space in labels:
                 codes[space] = self._labelled(space, labels[space])
             else:
-                codes[space] = self.draw(space, count, seed)
+                codes[space] = self.draw(space, count, seed, prior=prior)
         return self.decode({s: np.broadcast_to(c, (count, c.shape[1])) for s, c in codes.items()})
 
     def _by_moments(

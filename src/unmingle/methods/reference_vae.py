@@ -96,6 +96,10 @@ class ReferenceVAE(VariationalMethod):
 
     name: ClassVar[str] = "reference-vae"
     Config: ClassVar[type[Any]] = ReferenceVAEConfig
+    examples: ClassVar[tuple[str, ...]] = (
+        "photos/ --size 64 --factors person,expression --reference expression=neutral",
+        "shapes3d --draw 4000 --reference shape=cube",
+    )
     config: ReferenceVAEConfig
 
     # ------------------------------------------------------------------ data and networks
@@ -174,18 +178,23 @@ class ReferenceVAE(VariationalMethod):
         """
         return self.decode({"target": self.reference_code, "common": self.encode(items)["common"]})
 
-    def synthesise(self, items: Any, count: int, seed: int = 0) -> NDArray[Any]:
+    def synthesise(
+        self, items: Any, count: int, seed: int = 0, *, prior: bool = False
+    ) -> NDArray[Any]:
         """Conditional synthesis (5.4): the items with new target factors, e drawn as in `draw`.
 
         Args:
             items: N items as for `encode`, whose common code is kept.
             count: how many of each; the same draws of e for all items.
             seed: of the draws.
+            prior: e comes from N(0, I), as in the paper, not from a Gaussian fitted to the pool's
+                codes.
 
         Returns:
             uint8 [N, count, H, W, C], or float32 [N, count, D].
         """
-        common, target = self.encode(items)["common"], self.draw("target", count, seed)
+        common = self.encode(items)["common"]
+        target = self.draw("target", count, seed, prior=prior)
         made = self.decode(
             {
                 "common": np.repeat(common, count, axis=0),

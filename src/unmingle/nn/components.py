@@ -106,7 +106,12 @@ def class_means(vectors: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def principal_components(
-    rows: Callable[[slice], Tensor], count: int, components: int, dim: int, norm: float
+    rows: Callable[[slice], Tensor],
+    count: int,
+    components: int,
+    dim: int,
+    norm: float,
+    rounding: float = 0.0,
 ) -> Tensor:
     """Projections on the leading principal components, turned at random into `dim` dimensions.
 
@@ -117,9 +122,11 @@ def principal_components(
         dim: size of the result; the turn spreads the components over all of it. It is drawn from
             the global generator.
         norm: root mean square length of the result.
+        rounding: root mean square length of projections up to which the vectors differ by rounding
+            errors alone.
 
     Returns:
-        float32 [count, dim].
+        float32 [count, dim]; zeros where there is nothing but rounding errors to bring to `norm`.
     """
     blocks = [slice(start, start + _BLOCK) for start in range(0, count, _BLOCK)]
     covariance = torch.zeros(0)
@@ -130,8 +137,10 @@ def principal_components(
     axes = torch.linalg.eigh(covariance).eigenvectors[:, -components:].float()
     turn = torch.linalg.qr(torch.randn(dim, dim)).Q[:components]
     codes = torch.cat([rows(block) @ axes @ turn for block in blocks])
-    length = codes.square().sum(1).mean().sqrt().clamp_min(1e-12)
-    return codes * (norm / length)
+    length = codes.square().sum(1).mean().sqrt()
+    if float(length) <= rounding:
+        return torch.zeros_like(codes)
+    return codes * (norm / length.clamp_min(1e-12))
 
 
 class Subspace(nn.Module):

@@ -15,6 +15,7 @@ from ..training.distributed import gather_uneven
 _FORGOTTEN = 1e-8  # momentum left of a step below which its further drift is dropped
 _HISTORY = 256  # steps the drift is first made for; it doubles as needed
 _BLOCK = 65536  # rows handled at a time where the whole table is passed through
+_FARTHEST = 8.0  # standard deviations: no normal draw is farther out
 
 
 class LatentTable(nn.Module):
@@ -77,6 +78,7 @@ class LatentTable(nn.Module):
         if init not in ("uniform", "normal") or mode not in ("dense", "sparse"):
             raise ConfigError(f"LatentTable: unknown init {init!r} or mode {mode!r}")
         self.rows, self.dim, self.mode, self.owned = rows, dim, mode, owned
+        self._reach = scale if init == "uniform" else _FARTHEST * scale
         weight = torch.empty(rows, dim)
         if init == "uniform":
             weight.uniform_(-scale, scale, generator=generator)
@@ -155,6 +157,18 @@ class LatentTable(nn.Module):
             mine = rows % self._world == self._rank
             rows, values = rows[mine] // self._world, values[mine]
         self.weight.index_copy_(0, rows, values.to(self.weight))
+
+    @torch.no_grad()
+    def is_fresh(self) -> bool:
+        """Whether all entries are within the range of the initial values: none was trained.
+
+        For a start that replaces the initial values: codes that were taken over from a trained
+        model must keep theirs. A collective on a sharded table; all ranks get the same answer.
+        """
+        largest = self.weight.abs().max() if len(self.weight) else self.weight.new_zeros(())
+        if self.sharded:
+            dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return bool(largest <= self._reach)
 
     def _local(self, rows: Tensor) -> Tensor:
         if not self.sharded:

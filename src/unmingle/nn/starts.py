@@ -21,10 +21,11 @@ _BLOCK = 256  # images looked at together
 _STATISTICS = 3  # layers, finest first, whose statistics are the style
 _LAYOUT = 3  # the layer that is the layout, counted from the finest: an eighth of the image size
 _CELLS = 4  # of the layout, a side
-_NEIGHBOURS = 30
+_NEIGHBOURS, _OF_ALL = 30, 4  # as many as that, but no more than a fourth of all rows
 _AXES = 12  # principal components of the statistics that similarity is measured along
 _AMONG = 20_000  # rows that neighbours are looked for in
 _FLOOR = 0.1  # of a layer's mean activation: channels that hardly vary are not blown up
+_HALF, _SINGLE = 1e-3, 1e-5  # rounding errors in float16 and float32, of a vector's length
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,22 @@ class Vectors:
     """Rows [N, F] that codes can start from."""
 
     values: Tensor
+    rounding: float = 0.0
+    """Root mean square length of their rounding errors."""
 
     def components(self, count: int, dim: int, norm: float) -> Tensor:
-        """The leading principal components in `dim` dimensions; see `principal_components`."""
+        """The leading principal components in `dim` dimensions; see `principal_components`.
+
+        Zeros where the rows are equal but for rounding errors.
+        """
         mean = self.values.double().mean(0).float()
         return principal_components(
-            lambda block: self.values[block].float() - mean, len(self.values), count, dim, norm
+            lambda block: self.values[block].float() - mean,
+            len(self.values),
+            count,
+            dim,
+            norm,
+            self.rounding,
         )
 
 
@@ -90,13 +101,22 @@ def _parted(layouts: Tensor, statistics: Tensor) -> tuple[Vectors, Vectors]:
     And these images' mean statistics: what they have in common is the style, not the layout.
     """
     count = len(layouts)
-    near = Vectors(statistics).components(_AXES, _AXES, 1.0)
+    near = Vectors(statistics, _SINGLE * _length(statistics)).components(_AXES, _AXES, 1.0)
     rows = torch.arange(0, count, -(-count // _AMONG))
-    base, neighbours = near[rows], min(_NEIGHBOURS, len(rows))
+    # With all rows for neighbours every image would have the same style.
+    base, neighbours = near[rows], min(_NEIGHBOURS, max(len(rows) // _OF_ALL, 1))
     unusual, usual = torch.empty_like(layouts), torch.empty_like(statistics)
     for start in range(0, count, _BLOCK):
         block = slice(start, start + _BLOCK)
         found = rows[torch.cdist(near[block], base).topk(neighbours, largest=False).indices]
         unusual[block] = layouts[block] - layouts[found].float().mean(1).half()
         usual[block] = statistics[found].mean(1)
-    return Vectors(unusual), Vectors(usual)
+    return (
+        Vectors(unusual, _HALF * _length(layouts)),
+        Vectors(usual, _SINGLE * _length(statistics)),
+    )
+
+
+def _length(vectors: Tensor) -> float:
+    """Root mean square length of rows [N, F]."""
+    return float(vectors.float().square().sum(1).mean().sqrt())
