@@ -7,23 +7,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from data_sets import grid
+from PIL import Image
 
 from unmingle.bench import TABLES, Figures, Row, Run, Setting, Table
 from unmingle.bench.place import Place, save_record
 from unmingle.bench.plan import setting_words
 from unmingle.bench.report import collect, markdown
 from unmingle.bench.runner import chosen, total, with_budget
-from unmingle.bench.scores import SCORES, find_spaces, last_logs
-from unmingle.bench.sets import DRAWN, correlated_rows
+from unmingle.bench.scores import SCORES, _by_value, _halves, _landmarks, find_spaces, last_logs
+from unmingle.bench.sets import DRAWN, SKELETONS, correlated_rows
+from unmingle.bench.skeletons import _BONES, find_moments, retarget, stick_figures
 from unmingle.cli import main
 from unmingle.commands.train import parsed
 from unmingle.data import FactorDataset, shapes3d
-from unmingle.data.catalogue import named_set
+from unmingle.data.catalogue import CATALOGUE, named_set
+from unmingle.data.views import look
 from unmingle.evaluation import mlp
 from unmingle.methods import METHODS, Method
 
@@ -145,6 +150,88 @@ def test_correlated_rows_are_all_there_are() -> None:
     floor, wall = shapes3d.index_to_factors(rows)[:, :2].T
     assert set((floor - wall) % 10) == {0, 1, 9}
     assert len(correlated_rows()) == shapes3d.ROWS * 3 // 10
+
+
+# ---------------------------------------------------------------------- the same by a short command
+
+
+SHORT = [
+    ("lord cars3d", "lord-table1", "lord", "cars3d"),
+    ("lord smallnorb", "lord-table1", "lord", "smallnorb"),
+    ("lord smallnorb --test-protocol smallnorb-poses", "lord-table1", "lord", "smallnorb-poses"),
+    ("lord celeba", "lord-table2", "lord", "celeba"),
+    ("lord rafd", "lord-table4", "lord", "rafd"),
+    ("content-style cars3d", "content-style-table1", "content-style", "cars3d"),
+    ("content-style chairs", "content-style-table1", "content-style", "3d-chairs"),
+    ("lord chairs", "content-style-table1", "lord", "3d-chairs"),
+    ("robust sprites", "robust-table1", "robust-adaptive", "reed-sprites"),
+    ("robust deepfashion", "robust-table2", "robust-adaptive", "deepfashion"),
+    ("symmetric-reference-vae affectnet", "reference-vae-table1", "symmetric-reference-vae",
+     "affectnet"),
+    ("disunknown mixamo", "disunknown-table4", "disunknown-skeletons", "mixamo"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with a GPU, in an empty folder."""
+    from unmingle.training import hardware
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hardware, "choose_device", lambda device: "cuda")
+
+
+@pytest.mark.parametrize(("words", "table", "row", "setting"), SHORT)
+def test_a_short_command_trains_what_the_table_does(
+    gpu: None,
+    words: str,
+    table: str,
+    row: str,
+    setting: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    method, data, *more = words.split()
+    _, short = parsed(method, [data, *more])
+    assert capsys.readouterr().err.startswith(f"{data}, as in ")
+    run = Run(TABLES[table].row(row), TABLES[table].setting(setting))
+    _, full = parsed(run.row.method, run.words()[1:])
+    assert (short.data, short.method) == (full.data, full.method)
+    assert (short.reading, short.splitting) == (full.reading, full.splitting)
+    assert short.training.budget == full.training.budget == run.budget
+    assert short.training.out == Path("runs") / f"{method}-{data}"
+
+
+def test_tables_leave_nothing_to_be_filled_in(
+    gpu: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = {run.command: run for run in RUNS.values() if run.setting.data in CATALOGUE}
+    for run in commands.values():
+        _, args = parsed(run.row.method, run.words()[1:])
+        assert args.training.budget == run.budget
+    assert capsys.readouterr().err == ""
+
+
+EXPERIMENTS = [
+    (name, split, found)
+    for name in CATALOGUE
+    for split, protocol in named_set(name).splits.items()
+    for found in protocol.experiments
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "found"), EXPERIMENTS, ids=[f"{n}-{s}-{f.method}" for n, s, f in EXPERIMENTS]
+)
+def test_experiments_of_the_papers_are_understood(
+    gpu: None, name: str, split: str, found: Any
+) -> None:
+    kind, args = parsed(found.method, [name, "--test-protocol", split])
+    told = {"preset": "paper", **found.settings, **found.paper}
+    assert args.method == kind.Config(**told)
+    assert (args.splitting.test_protocol, args.training.budget) == (split, found.budget)
+    protocol = named_set(name).splits[split]
+    named = [f for f in (*protocol.identity.split(","), *protocol.rest.split(",")) if f]
+    assert set(named) <= set(named_set(name).factors)
 
 
 # ---------------------------------------------------------------------- the runner
@@ -323,6 +410,78 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(
     assert "missing: cars3d: not in" in out and "unmingle data get cars3d" in out
 
 
+def test_a_run_that_fails_is_left_out_and_the_others_go_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    linear = SCORES["linear"]
+
+    def large(trained: Any) -> Any:
+        if trained.run.row.key == "one":
+            raise MemoryError("too large\nfor this machine")
+        return linear(trained)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(SCORES, "linear", large)
+        assert bench(folder, "--seeds", "1") == 2
+    out, err = capsys.readouterr()
+    reason = "one-tiny-4steps-0: MemoryError: too large for this machine"
+    assert f"left out: {reason}\n" in err
+    assert err.splitlines()[-1].startswith("unmingle: 1 of 2 runs were left out")
+    assert reason in err.splitlines()[-1]
+    assert out == (folder / "out" / "tiny.md").read_text() and "| Ours, calm | " in out
+    assert bench(folder, "--seeds", "1") == 0  # the first is scored now
+    lines = json.loads((folder / "out" / "tiny.json").read_text())["lines"]
+    assert [line["row"] for line in lines] == ["one", "two"]
+
+
+def test_what_starts_from_a_run_that_failed_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = TINY.rows
+    broken = replace(one, settings={**SMALL, "batch": 7})
+    rows = (broken, replace(two, after=broken), replace(two, key="three", label="Ours, again"))
+    monkeypatch.setitem(TABLES, "tiny", replace(TINY, rows=rows))
+    fit = Method.fit
+
+    def failing(self: Any, *args: Any, **options: Any) -> Any:
+        if self.config.batch == 7:
+            raise OSError("no power")
+        return fit(self, *args, **options)
+
+    monkeypatch.setattr(Method, "fit", failing)
+    assert bench(folder, "--seeds", "1") == 2
+    err = capsys.readouterr().err
+    assert "left out: one-tiny-4steps-0: OSError: no power\n" in err
+    assert "left out: two-tiny-4steps-0: it starts from one-tiny-4steps-0, which failed\n" in err
+    lines = json.loads((folder / "out" / "tiny.json").read_text())["lines"]
+    assert [line["row"] for line in lines] == ["three"]
+
+
+def test_a_folder_of_pictures_stands_in_for_a_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = folder / "sets"
+    data = grid(3, 4, 3)
+    setting = replace(PLAIN, levels="a,b")
+    place = Place(folder / "out", sets)
+    assert place.source(setting) == str(sets / "tiny.npz") and place.missing(setting) == ""
+    (sets / "tiny.npz").unlink()
+    assert place.missing(setting) == f"tiny.npz (or its folder of a,b) is not in {sets}"
+    for row, pixels in enumerate(data.take()):
+        above = sets / "tiny" / f"a{data.factor('a')[row]}" / f"b{data.factor('b')[row]}"
+        above.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[:, :, 0]).save(above / f"{row}.png")
+    assert place.missing(setting) == "" and place.source(setting) == str(sets / "tiny")
+    assert place.missing(PLAIN) == f"tiny.npz is not in {sets}"  # no one says what its folders are
+    table = replace(TINY, rows=TINY.rows[:1], settings=(setting,))
+    monkeypatch.setitem(TABLES, "tiny", table)
+    assert bench(folder, "--seeds", "1") == 0
+    err = capsys.readouterr().err
+    assert f"unmingle train vae {sets / 'tiny'} " in err and "--factors a,b --size 64" in err
+    (line,) = json.loads((folder / "out" / "tiny.json").read_text())["lines"]
+    assert set(line["measures"]) == {"b"}
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
@@ -448,6 +607,7 @@ LORD = Row("r", "R", "lord", {**NETS, "class_factor": "{identity}", "perceptual"
 CASES = {
     "swaps": LORD,
     "whole": LORD,
+    "mistaken": LORD,
     "rebuilt": Row("r", "R", "disunknown", UNKNOWN),
     "gap": Row("r", "R", "disunknown", UNKNOWN),
     "logged": Row("r", "R", "robust",
@@ -455,6 +615,10 @@ CASES = {
     "identity": Row("r", "R", "robust",
                     {"class_factor": "{identity}", "perceptual": "none", "batch": 4}),
 }  # fmt: skip
+
+
+# What such tables show of other data, and of other models.
+OTHERS = {"swaps": {"landmarks"}, "whole": {"mig", "modularity"}}
 
 
 @pytest.mark.parametrize(("score", "rest"), [*((score, "b") for score in CASES), ("swaps", "")])
@@ -472,10 +636,152 @@ def test_every_measure_gives_what_its_tables_show(
     monkeypatch.setitem(TABLES, "tiny", case)
     assert bench(folder, "--seeds", "1") == 0
     (line,) = json.loads((folder / "out" / "tiny.json").read_text())["lines"]
-    assert set(line["measures"]) == (set(shown) if rest else {"identity_in_rest"})
+    probed = {"identity_in_rest", "identity_in_rest_linear"}
+    assert set(line["measures"]) == (set(shown) - OTHERS.get(score, set()) if rest else probed)
     for file in (folder / "out").rglob("*.json"):  # but for config.json, which finds data again
         assert file.name == "config.json" or str(folder) not in file.read_text()
     assert all(np.isfinite(value["mean"]) for value in line["measures"].values())
+
+
+def test_a_single_code_is_parted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unmingle.evaluation.st_lpips.st_lpips", lambda *_: Squares())
+    monkeypatch.setattr("unmingle.evaluation.mlp._PATIENCE", 1)
+    monkeypatch.setattr("unmingle.evaluation.mlp._SETTINGS", mlp._SETTINGS[:1])
+    row = Row("r", "R", "factor-vae", {**SMALL, "discriminator_width": 8}, split="--test 0")
+    shown = {m: m for name in ("content-style-table1", "content-style-table2")
+             for m in TABLES[name].measures}  # fmt: skip
+    case = replace(TINY, score="swaps", measures=shown, rows=(row,), settings=(KNOWN,))
+    monkeypatch.setitem(TABLES, "tiny", case)
+    assert bench(folder, "--seeds", "1") == 0
+    (line,) = json.loads((folder / "out" / "tiny.json").read_text())["lines"]
+    assert set(line["measures"]) == set(shown) - {"landmarks"}
+    record = json.loads((folder / "out" / "runs" / "r-tiny-4steps-0.json").read_text())
+    context = record["details"]["swaps"]["context"]
+    assert context["roles"] == {"style": "a", "content": "b"}
+    dims = context["dimensions"]
+    assert sorted([*dims["style"], *dims["content"]]) == [0, 1, 2, 3]
+
+
+def test_a_single_code_is_scored_by_what_there_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unmingle.evaluation.st_lpips.st_lpips", lambda *_: Squares())
+    monkeypatch.setattr("unmingle.evaluation.mlp._PATIENCE", 1)
+    monkeypatch.setattr("unmingle.evaluation.mlp._SETTINGS", mlp._SETTINGS[:1])
+    methods = TABLES["methods"]
+    case = replace(TINY, score="whole", measures=methods.measures,
+                   rows=(Row("r", "R", "vae", SMALL),), settings=(KNOWN,))  # fmt: skip
+    monkeypatch.setitem(TABLES, "tiny", case)
+    assert bench(folder, "--seeds", "1") == 0
+    (line,) = json.loads((folder / "out" / "tiny.json").read_text())["lines"]
+    known = {"identity_in_identity", "rest_in_rest"}
+    assert set(line["measures"]) == {"rebuilt", "mig", "modularity", *known}
+    assert all(np.isfinite(value["mean"]) for value in line["measures"].values())
+    record = (folder / "out" / "runs" / "r-tiny-4steps-0.json").read_text()
+    assert str(folder) not in record and json.loads(record)["details"]["whole"]["judges"] is None
+
+
+def test_all_methods_are_in_the_table_of_all_methods() -> None:
+    assert {row.method for row in TABLES["methods"].rows} == set(METHODS)
+
+
+class Columns:
+    """Gives the first entries of a vector as one code and the others as another."""
+
+    code_spaces = ("first", "second")
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def encode(self, items: Any) -> dict[str, np.ndarray]:
+        values = np.asarray(items)
+        return {"first": values[:, : self.width], "second": values[:, self.width :]}
+
+
+def test_errors_of_landmarks_are_in_the_unit_of_the_setting() -> None:
+    random = np.random.default_rng(0)
+    vectors = np.column_stack([random.normal(size=(300, 1)), np.zeros((300, 1))])
+    x, y = 3 * vectors[:, 0] + 1, random.normal(size=300)
+    data = FactorDataset(vectors=vectors, continuous={"x": x, "y": y})
+    rest, test = data.select(np.arange(200)), data.select(np.arange(200, 300))
+    setting = replace(PLAIN, columns=("x",), units={"x": 2.0})
+    error, details = _landmarks(Columns(1), rest, test, "first", setting)
+    assert error == pytest.approx(0, abs=1e-5)
+    assert set(details["amounts"]) == {"first", "second"}
+    # A code that says nothing: the mean of the rows fitted to is all there is to answer.
+    error, _ = _landmarks(Columns(1), rest, test, "second", setting)
+    assert error == pytest.approx(np.abs(x[200:] - x[:200].mean()).mean() / 2, rel=1e-4)
+    both = replace(PLAIN, columns=("x", "y"))
+    error, _ = _landmarks(Columns(1), rest, test, "second", both)
+    apart = [np.abs(v[200:] - v[:200].mean()).mean() for v in (x, y)]
+    assert error == pytest.approx(np.mean(apart), rel=1e-4)
+
+
+def test_accuracies_by_value() -> None:
+    # a and b have codes of their own; c and d have the same, so that one answer is given for both.
+    kind = np.repeat(np.arange(4), 30)
+    code = np.array([[5.0, 0], [0, 5], [-5, -5], [-5, -5]])[kind]
+    names = {"kind": ("a", "b", "c", "d")}
+    data = FactorDataset(vectors=code, factors={"kind": kind}, value_names=names)
+    found = _by_value(Columns(2), data, data, "first", "kind")
+    assert (found["kind a"], found["kind b"]) == (1, 1)
+    assert sorted((found["kind c"], found["kind d"])) == [0, 1]
+    first, second = _halves(data.select(np.arange(118)), ("amount", "kind"))
+    assert np.bincount(first.factor("kind")).tolist() == [15, 15, 15, 14]
+    assert np.bincount(second.factor("kind")).tolist() == [15, 15, 15, 14]
+    assert sorted([*first.ids, *second.ids]) == list(range(118))
+
+
+# ---------------------------------------------------------------------- skeletons
+
+
+def test_bones_of_a_stick_figure_keep_their_length() -> None:
+    data = stick_figures(3, 4, 5)
+    assert len(data) == 60 and data.shape == (33,)
+    points = data.take().reshape(-1, 11, 3)
+    assert (points[:, 0] == 0).all()
+    lengths = np.stack([
+        np.linalg.norm(points[:, bone + 1] - points[:, above], axis=1)
+        for bone, (above, *_) in enumerate(_BONES)
+    ], axis=1)  # fmt: skip
+    for who in range(3):
+        own = lengths[data.factor("character") == who]
+        assert np.ptp(own, axis=0).max() < 1e-5
+        np.testing.assert_allclose(own[:, 2], own[:, 4], rtol=1e-5)  # left and right upper arm
+    assert np.ptp(lengths, axis=0).min() > 0.01  # characters differ
+    still = points.reshape(3, 4, 5, 11, 3)
+    assert np.ptp(still, axis=2).max() > 0.1 and np.ptp(still, axis=1).max() > 0.1  # they move
+
+
+def test_a_motion_on_another_skeleton(tmp_path: Path) -> None:
+    data = stick_figures()
+    data.save(tmp_path / "skeletons.npz")
+    test = data.split(4, by="character")[1]
+    random = np.random.default_rng(0)
+    moved, other, true = find_moments(test, "character", "motion", random)
+    who, what, when = (*map(test.factor, ("character", "motion")), test.continuous["frame"])
+    assert len(moved) > 1000 and (who[moved] != who[other]).all()
+    assert (who[true] == who[other]).all() and (what[true] == what[moved]).all()
+    assert (when[true] == when[moved]).all()
+    sides = random.uniform(0, 360, (2, len(moved)))
+    truth = look(test.take(true), sides[0])
+
+    def scores(answer: Any) -> dict[str, float]:
+        spaces = {name: SimpleNamespace(factor=name) for name in ("character", "view")}
+        spaces["unknown"] = SimpleNamespace(factor=None)
+        model = SimpleNamespace(code_spaces=spaces, recombine=answer)
+        source = str(tmp_path / "skeletons.npz")
+        return retarget(SimpleNamespace(setting=SKELETONS, model=model, source=source))[0]
+
+    unchanged = scores(lambda given: given["unknown"])
+    assert unchanged["mae"] == unchanged["copied"] > 0.01
+    assert scores(lambda given: given["view"]) == unchanged  # of the same frame
+    assert scores(lambda given: given["character"])["mae"] > unchanged["mae"]
+    perfect = scores(lambda given: truth)
+    assert (perfect["mse"], perfect["mae"]) == (0, 0)
+    off = scores(lambda given: truth + 0.5)
+    assert off["mse"] == pytest.approx(0.25, rel=1e-5)
+    assert off["mae"] == pytest.approx(0.5, rel=1e-5)
 
 
 def pictures() -> FactorDataset:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_sets_idx import COUNTS, idx, pictures
 
 from unmingle.cli import main
@@ -88,6 +89,63 @@ def test_describe_of_a_set_that_is_here(home, capsys):
     assert main(["data", "describe", "mnist"]) == 2
     found = capsys.readouterr()
     assert "train-images-idx3-ubyte" in found.err and "LeCun" in found.out
+
+
+@pytest.fixture
+def no_pixels(monkeypatch):
+    """Nothing can be decoded or rendered."""
+
+    def refuse(*_, **__):
+        raise AssertionError("pixels are read")
+
+    for name in ("folders.decode_file", "pixels.transform", "shapes3d.render"):
+        monkeypatch.setattr(f"unmingle.data.{name}", refuse)
+    monkeypatch.setattr("unmingle.data.sets._sprites2d.render", refuse)
+
+
+def test_describe_reads_no_pictures_and_needs_no_size(home, no_pixels, capsys):
+    for name, size in (
+        ("Rafd090_01_Caucasian_female_angry_frontal", (40, 60)),
+        ("Rafd090_02_Caucasian_female_happy_frontal", (30, 50)),
+        ("Rafd045_02_Caucasian_female_happy_frontal", (30, 50)),
+    ):
+        (home / "rafd").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size).save(home / "rafd" / f"{name}.jpg")
+    assert main(["data", "describe", "rafd"]) == 0
+    text = capsys.readouterr().out
+    assert "\nrafd: 3 images" in text
+    assert re.search(r"expression +2 of 8 values, 1 to 2 rows each: angry, happy", text)
+    (home / "rafd/Rafd045_02_Caucasian_female_happy_frontal.jpg").write_bytes(b"damaged")
+    assert main(["data", "describe", "rafd", "--values", "expression=happy", "--size", "32"]) == 0
+    assert "\nrafd: 2 images of 32x32x3" in capsys.readouterr().out
+    write_mnist(home / "mnist")
+    assert main(["data", "describe", "mnist", "--draw", "3", "--size", "64"]) == 0
+    assert "\nmnist: 3 images of 64x64x1" in capsys.readouterr().out
+    for name in ("shapes3d", "dsprites-rendered"):
+        assert main(["data", "describe", name]) == 0
+        count = f"{named_set(name).rows:,}"
+        assert f"\n{name}: {count} images of 64x64x" in capsys.readouterr().out
+
+
+def test_describe_says_nothing_of_the_size_of_pictures_that_have_many(home, capsys):
+    part = home / "affectnet/train_set"
+    for folder in ("images", "annotations"):
+        (part / folder).mkdir(parents=True)
+        (home / "affectnet/val_set" / folder).mkdir(parents=True)
+    for at, where in enumerate((part, home / "affectnet/val_set")):
+        Image.new("RGB", (20 + at, 30)).save(where / "images/0.jpg")
+        for key, value in (("exp", 1), ("val", 0.5), ("aro", 0.5)):
+            np.save(where / f"annotations/0_{key}.npy", np.array(value))
+    assert main(["data", "describe", "affectnet"]) == 0
+    text = capsys.readouterr().out
+    assert "\naffectnet: 2 images\n" in text and re.search(r"expression +1 of 8 values", text)
+
+
+def test_describe_tells_which_commands_are_experiments_of_papers(home, capsys):
+    assert main(["data", "describe", "smallnorb"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "unmingle train lord smallnorb" in lines
+    assert "unmingle train lord smallnorb --test-protocol smallnorb-poses" in lines
 
 
 def test_get_downloads_and_then_the_set_is_here(home, tmp_path, monkeypatch, capsys):

@@ -19,7 +19,7 @@ from PIL import Image
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import read_options
 from unmingle.data.sets import _base, _download, _items
-from unmingle.data.sets._base import Download, NamedSet, Protocol
+from unmingle.data.sets._base import Download, Experiment, NamedSet, Protocol
 from unmingle.errors import ConfigError, DataError
 
 
@@ -63,6 +63,17 @@ def test_the_folder_is_the_one_given_or_below_the_variable_or_in_the_cache(tmp_p
     assert not entry.here()
     (entry.place() / "toys.bin").touch()
     assert entry.here() and not entry.here(tmp_path / "other")
+
+
+def test_an_archive_that_is_not_unpacked_is_not_the_set(tmp_path):
+    archive = Download("http://x/a.tar", "a.tar", md5="0" * 32, unpack=True)
+    entry = named(downloads=(archive,))
+    (tmp_path / "a.tar").touch()
+    assert not entry.here(tmp_path) and named().here(tmp_path)
+    with pytest.raises(DataError, match=r"there is no file in .*data get toy-set downloads it"):
+        entry.load(read_options(), tmp_path)
+    (tmp_path / "toys.bin").touch()
+    assert entry.here(tmp_path)
 
 
 def test_what_is_missing_is_told_with_how_to_get_it(tmp_path):
@@ -120,6 +131,20 @@ def test_named_splits_and_their_errors(tmp_path):
         entry.split(data.select([0, 1, 2, 3]), "two")
     with pytest.raises(DataError, match="no row to train on"):
         entry.split(data.select([4, 5]), "two")
+
+
+def test_experiments_are_found_by_their_method():
+    first, second = (Experiment("m", {"a": number}) for number in (1, 2))
+    apply = _base.by_values("kind", (2,), "x")
+    splits = {
+        "plain": Protocol("", "", apply),
+        "one": Protocol("", "", apply, experiments=(Experiment("other"), first)),
+        "two": Protocol("", "", apply, experiments=(second,)),
+    }
+    entry = named(splits=splits)
+    assert entry.experiment("m") == entry.experiment("m", "one") == ("one", first)
+    assert entry.experiment("m", "two") == ("two", second)
+    assert entry.experiment("m", "plain") is entry.experiment("n") is None
 
 
 def test_drawn_values_depend_on_the_number_of_values_alone():
@@ -309,6 +334,16 @@ def test_wrong_downloads_leave_nothing_behind_and_touch_nothing(site, tmp_path):
     with pytest.raises(DataError, match=r"x\.bin: more came than the published file has"):
         _download.fetch_file(endless, folder)
     assert [path.name for path in folder.iterdir()] == ["x.bin"]
+
+
+def test_files_of_options_are_fetched_only_when_asked_for(tmp_path):
+    (tmp_path / "x.bin").write_bytes(CONTENT)
+    url = (tmp_path / "x.bin").as_uri()
+    items = (Download(url, "a", sha256=SHA), Download(url, "b", sha256=SHA, extra=True))
+    entry, folder = named(downloads=items), tmp_path / "set"
+    assert [file.name for file in _download.fetch(entry, folder)] == ["a"]
+    assert [file.name for file in _download.fetch(entry, folder, extra=True)] == ["a", "b"]
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]
 
 
 def test_a_download_that_is_stopped_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def test_svhn_refuses_other_files(tmp_path):
         load(svhn.SET, tmp_path)
     write_svhn(tmp_path, "train", [1, 11])
     write_svhn(tmp_path, "test", [1])
-    with pytest.raises(DataError, match=r"no .*extra_32x32\.mat; it is to be had at http"):
+    with pytest.raises(DataError, match=r"no .*extra_32x32\.mat; unmingle data get svhn --extra"):
         load(svhn.SET, tmp_path, own={"extra": True})
     with pytest.raises(DataError, match="y is 11 in row 1, expected 1 to 10"):
         load(svhn.SET, tmp_path)
@@ -242,6 +242,31 @@ def test_celeba_refuses_wrong_lists(tmp_path, file, old, new, message):
         load(celeba.SET, tmp_path)
 
 
+def test_celeba_takes_the_middle_of_a_picture(tmp_path):
+    write_celeba(tmp_path)
+    # The middle 128x128 of 218x178 is white: rows 45 to 172, columns 25 to 152.
+    pixels = np.zeros((218, 178, 3), np.uint8)
+    pixels[45:173, 25:153] = 255
+    for name in FACES:
+        Image.fromarray(pixels).save(tmp_path / "img_align_celeba" / name, format="PNG")
+    whole = load(celeba.SET, tmp_path)
+    assert whole.shape == (218, 178, 3) and not whole.take().all()
+    data = load(celeba.SET, tmp_path, own={"crop": 128}, rows=[3, 0])
+    assert data.shape == (128, 128, 3) and (data.take() == 255).all()
+    assert data.ids.tolist() == [3, 0]
+    assert load(celeba.SET, tmp_path, own={"crop": 128}, size=64).shape == (64, 64, 3)
+    wider = load(celeba.SET, tmp_path, own={"crop": 130}).take()
+    assert (wider[:, 1:-1, 1:-1] == 255).all() and not wider[:, 0].any()
+    assert not wider[:, :, -1].any()
+    assert load(celeba.SET, tmp_path, own={"crop": 178}).shape == (178, 178, 3)
+    for side in (15, 179, -1):
+        with pytest.raises(ConfigError, match=f"crop={side}: 16 to 178 pixels, or 0"):
+            load(celeba.SET, tmp_path, own={"crop": side})
+    for split in ("lord", "content-style"):
+        (experiment,) = celeba.SET.splits[split].experiments
+        assert experiment.reading == "--size 64 --option crop=128"
+
+
 def test_celeba_names_what_is_missing(tmp_path):
     write_celeba(tmp_path)
     (tmp_path / "img_align_celeba/000003.jpg").unlink()
@@ -256,7 +281,9 @@ def test_celeba_names_what_is_missing(tmp_path):
 
 
 class FakeVideo:
-    """A "video" is a text file: height, width and a grey value a frame; -1 for one that is lost."""
+    """A "video" is a text file: height, width and a grey value a frame; -1 for one that is lost, -2
+    where decoding fails.
+    """
 
     def __init__(self, name: str) -> None:
         self.height, self.width, *self.frames = map(int, Path(name).read_text().split())
@@ -272,7 +299,11 @@ class FakeVideo:
         yield from (SimpleNamespace(size=1) for _ in self.frames)
 
     def decode(self, video):
-        for value in (value for value in self.frames if value >= 0):
+        for value in self.frames:
+            if value == -2:
+                raise RuntimeError("no more frames")
+            if value < 0:
+                continue
             image = Image.new("RGB", (self.width, self.height), (value,) * 3)
             yield SimpleNamespace(to_image=lambda image=image: image)
 
@@ -321,6 +352,17 @@ def test_kth_leaves_out_what_the_damaged_video_lacks(fake_av, tmp_path):
     write_video(tmp_path, "person01_boxing_d4", *[5] * 245, *[6] * 60)
     data = load(kth.SET, tmp_path, size=16)
     assert len(data) == 245 and set(greys(data)) == {5}
+
+
+def test_kth_keeps_what_the_damaged_video_gives(fake_av, tmp_path):
+    write_video(tmp_path, "person01_boxing_d4", 5, 6, -2, 7)
+    write_video(tmp_path, "person02_walking_d4", 8, 9)
+    data = load(kth.SET, tmp_path)
+    assert greys(data) == [5, 6, 8, 9]
+    assert names(data, "person") == ["1", "1", "2", "2"]
+    write_video(tmp_path, "person02_walking_d4", 8, -2, 9)
+    with pytest.raises(DataError, match=r"walking_d4_uncomp\.avi: damaged \(no more frames\)"):
+        load(kth.SET, tmp_path)
 
 
 def test_kth_rows_of_a_video_that_ends_early(fake_av, tmp_path):
@@ -483,6 +525,18 @@ def test_affectnet_refuses_wrong_lists(tmp_path, text, message):
         load(affectnet.SET, tmp_path, size=16)
 
 
+def test_affectnet_holds_out_as_many_faces_of_each_expression_but_neutral():
+    counts = [30, 2500, 2000, 40, 41, 40, 40, 40]
+    expression = np.random.default_rng(0).permutation(np.repeat(np.arange(8), counts))
+    data = FactorDataset(vectors=np.zeros((len(expression), 1)), factors={"expression": expression})
+    train, test = affectnet.SET.split(data, "reference-vae")
+    held = np.bincount(test.factor("expression"), minlength=8)
+    assert held.tolist() == [0, 1000, 1000, 20, 20, 20, 20, 20]
+    assert sorted([*train.ids, *test.ids]) == list(range(len(data)))
+    again = affectnet.SET.split(data, "reference-vae")[1]
+    assert again.ids.tolist() == test.ids.tolist()
+
+
 def test_affectnet_arrays(tmp_path):
     for part, number, notes in (
         ("train_set", 0, ("2", "-0.5", "0.25")),
@@ -574,6 +628,20 @@ def test_deepfashion(tmp_path):
         (tmp_path / name).rename(tmp_path / inside / name)
     again = load(deepfashion.SET, tmp_path, rows=[4])
     assert greys(again) == [4] and again.cardinality("look") == 3
+
+
+@pytest.mark.parametrize(
+    "inside", ["img_highres", "Img/img_highres", "Img/img_highres/img_highres"]
+)
+def test_deepfashion_large_pictures_have_a_folder_of_another_name(tmp_path, inside):
+    write_inshop(tmp_path)
+    (tmp_path / inside).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "img").rename(tmp_path / inside)
+    data = load(deepfashion.SET, tmp_path)
+    assert greys(data) == [0, 1, 2, 3, 4]
+    assert data.files[0] == f"{inside}/WOMEN/Dresses/id_00000002/02_1_front.jpg"
+    write_inshop(tmp_path)  # where both are there, the smaller ones are taken
+    assert load(deepfashion.SET, tmp_path).files[0].startswith("img/WOMEN")
 
 
 @pytest.mark.parametrize(

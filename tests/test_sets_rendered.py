@@ -334,6 +334,19 @@ def test_smallnorb_splits(tmp_path):
     assert again.ids.tolist() == test.ids.tolist()
 
 
+def test_smallnorb_is_taken_as_in_the_release_of_the_paper(tmp_path):
+    # Both cameras are read, which is the default, and the camera is part of the class.
+    data = um.load_data("smallnorb", folder=write_norb(tmp_path / "n"))
+    for name, rest in (("smallnorb", "azimuth"), ("smallnorb-poses", "azimuth,elevation")):
+        split = smallnorb.SET.splits[name]
+        assert split.identity.endswith(",lighting,camera") and split.rest == rest
+        assert "elevation" in f"{split.identity},{rest}"
+        assert len(data.factor(split.identity)) == len(data.factor(rest)) == 10
+        (experiment,) = split.experiments
+        assert experiment.settings == {"class_factor": split.identity}
+        assert experiment.reading == "--size 64"
+
+
 def test_damaged_smallnorb_files_are_named(tmp_path):
     folder = write_norb(tmp_path / "n")
     (folder / f"{smallnorb.TEST}-dat.mat").write_bytes(norb(np.zeros((2, 2, 96, 96)), "u1")[:-5])
@@ -359,27 +372,62 @@ def test_damaged_smallnorb_files_are_named(tmp_path):
 
 
 def test_mpi3d_layouts_are_those_published():
-    final, challenge = mpi3d.LAYOUTS[1_036_800], mpi3d.LAYOUTS[460_800]
+    final, challenge = mpi3d.LAYOUTS["toy"]
     assert [len(names) for names in final.values()] == [6, 6, 2, 3, 3, 40, 40]
     assert [len(names) for names in challenge.values()] == [4, 4, 2, 3, 3, 40, 40]
     assert final["object_color"][5] == "olive" and challenge["object_shape"][2] == "hexagonal prism"
+    assert mpi3d.LAYOUTS["realistic"] == (final, challenge) and mpi3d.LAYOUTS["real"] == (final,)
+    (everyday,) = mpi3d.LAYOUTS["complex"]
+    assert [len(names) for names in everyday.values()] == [4, 4, 2, 3, 3, 40, 40]
+    assert everyday["object_color"] == ("yellow", "green", "olive", "red")
+    assert everyday["object_shape"] == ("coffee-cup", "tennis-ball", "croissant", "beer-cup")
+    assert (mpi3d.REAL.rows, mpi3d.COMPLEX.rows) == (1_036_800, 460_800)
+    for entry in (mpi3d.TOY, mpi3d.REALISTIC, mpi3d.REAL):
+        (item,) = entry.downloads
+        where = "https://huggingface.co/datasets/waleedgondal/mpi3d/resolve/main/"
+        assert item.url == f"{where}{entry.name.replace('-', '_')}.npz"
+    assert mpi3d.COMPLEX.downloads == ()
 
 
-@pytest.mark.parametrize("kind", ["toy", "realistic", "real"])
+@pytest.mark.parametrize("kind", ["toy", "realistic", "real", "complex"])
 def test_mpi3d_pixels_and_factors(tmp_path, monkeypatch, kind):
     factors = {"object_color": ("white", "green", "red"), "vertical_axis": ("0", "1", "2", "3")}
-    monkeypatch.setattr(mpi3d, "LAYOUTS", {12: factors})
+    monkeypatch.setitem(mpi3d.LAYOUTS, kind, (factors,))
     images = np.zeros((12, 64, 64, 3), np.uint8)
     images[np.arange(12), 1, 2, 0] = 20 + np.arange(12)
-    np.savez(tmp_path / f"mpi3d_{kind}.npz", images=images)
+    file = f"mpi3d_{kind}.npz" if kind != "complex" else "real3d_complicated_shapes_ordered.npz"
+    np.savez(tmp_path / file, images=images)
     data = um.load_data(f"mpi3d-{kind}", folder=tmp_path, rows=[7, 2, 11])
     assert data.images[:, 1, 2, 0].tolist() == [27, 22, 31] and data.ids.tolist() == [7, 2, 11]
     assert data.factor("object_color").tolist() == [1, 0, 2]
     assert data.factor("vertical_axis").tolist() == [3, 2, 3]
     assert data.name == f"mpi3d-{kind}"
-    np.savez(tmp_path / f"mpi3d_{kind}.npz", images=images[:5])
+    np.savez(tmp_path / file, images=images[:5])
     with pytest.raises(DataError, match=r"uint8 \(5, 64, 64, 3\), expected 12 of uint8"):
         um.load_data(f"mpi3d-{kind}", folder=tmp_path)
+
+
+def test_mpi3d_names_are_never_those_of_another_file(tmp_path, monkeypatch):
+    def layout(*colours):
+        return {"object_color": colours, "vertical_axis": ("0", "1")}
+
+    final, earlier, everyday = layout("a", "b", "c"), layout("d", "e"), layout("f", "g")
+    for kind, layouts in (
+        ("toy", (final, earlier)),
+        ("realistic", (final, earlier)),
+        ("real", (final,)),
+        ("complex", (everyday,)),
+    ):
+        monkeypatch.setitem(mpi3d.LAYOUTS, kind, layouts)
+    images = np.zeros((4, 64, 64, 3), np.uint8)
+    for kind in ("toy", "realistic", "real"):
+        np.savez(tmp_path / f"mpi3d_{kind}.npz", images=images)
+    np.savez(tmp_path / "real3d_complicated_shapes_ordered.npz", images=images)
+    for kind, names in (("toy", ("d", "e")), ("realistic", ("d", "e")), ("complex", ("f", "g"))):
+        assert um.load_data(f"mpi3d-{kind}", folder=tmp_path).names("object_color") == names
+    # No earlier release of the photographs is known: these may be those of everyday objects.
+    with pytest.raises(DataError, match=r"expected 6 of .*; so many are in .*mpi3d-complex"):
+        um.load_data("mpi3d-real", folder=tmp_path)
 
 
 # 3D Chairs

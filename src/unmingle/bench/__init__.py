@@ -1,6 +1,7 @@
 """The tables of the papers, and one of all methods: what is run for each, at which scale.
 
-`TABLES` is the register that the command line reads; importing it imports nothing heavy.
+`TABLES` is the register that the command line reads; importing it imports numpy and Pillow, with
+the declarations of the data sets, and nothing heavier.
 """
 
 from .papers import content_style, disunknown, lord, reference_vae, robust, together

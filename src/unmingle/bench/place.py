@@ -16,6 +16,8 @@ from unmingle.errors import RunError
 from .plan import Run, Setting
 from .sets import DRAWN
 
+_SIZE = "64"  # of pictures in a folder, as of those in the files
+
 
 @dataclass(frozen=True)
 class Place:
@@ -23,7 +25,7 @@ class Place:
 
     out: Path
     data: Path | None = None
-    """Folder of the .npz sets."""
+    """Folder of the .npz sets, or of folders of pictures."""
     device: str = "auto"
     threads: int | None = None
 
@@ -34,8 +36,10 @@ class Place:
         if setting.data.endswith(".npz"):
             if self.data is None:
                 return f"{setting.data}: give its folder with --data FOLDER"
-            here = (self.data / setting.data).is_file()
-            return "" if here else f"{setting.data} is not in {self.data}"
+            if (self.data / setting.data).is_file() or self.pictures(setting) is not None:
+                return ""
+            other = f" (or its folder of {setting.levels})" if setting.levels else ""
+            return f"{setting.data}{other} is not in {self.data}"
         from unmingle.data.catalogue import named_set
 
         known = named_set(setting.files or setting.data)
@@ -44,10 +48,20 @@ class Place:
         how = f"unmingle data get {known.name}" if known.downloads else f"to be had at {known.url}"
         return f"{known.name}: not in {known.place()}; {how}"
 
+    def pictures(self, setting: Setting) -> Path | None:
+        """The folder of pictures that is there in place of a file; None if there is none."""
+        if self.data is None or not setting.levels or (self.data / setting.data).is_file():
+            return None
+        folder = self.data / Path(setting.data).stem
+        return folder if folder.is_dir() else None
+
     def source(self, setting: Setting) -> str:
         """DATA as `unmingle train` is given it."""
         if setting.data in DRAWN:
             return str(self.out / "data" / setting.data)
+        pictures = self.pictures(setting)
+        if pictures is not None:
+            return str(pictures)
         if setting.data.endswith(".npz") and self.data is not None:
             return str(self.data / setting.data)
         return setting.data
@@ -71,8 +85,10 @@ class Place:
     def words(self, run: Run) -> list[str]:
         """The words after `unmingle train`, without --resume."""
         files = self.files(run.setting)
+        pictures = self.pictures(run.setting) is not None
         return [
             *run.words(self.source(run.setting), self.out / "runs"),
+            *(("--factors", run.setting.levels, "--size", _SIZE) if pictures else ()),
             *(() if files is None else ("--folder", str(files))),
             *(() if self.device == "auto" else ("--device", self.device)),
             *(() if self.threads is None else ("--threads", str(self.threads))),

@@ -1,6 +1,6 @@
 """What a table of a paper is made of: rows, data sets at both scales, published figures.
 
-Nothing here trains or reads data, and importing it imports nothing heavy.
+Nothing here trains or reads data, or imports what does.
 """
 
 from __future__ import annotations
@@ -42,10 +42,14 @@ class Setting:
     """The set by name whose files these data are made of."""
     parts: tuple[str, str] = ("", "")
     """Reading of the rows that linear models are fitted to and scored on, where they are others."""
+    halved: bool = False
+    """Whether they are fitted to one half of the held-out rows and scored on the other."""
     columns: tuple[str, ...] = ()
     """What linear models look for: continuous columns and factors."""
     units: Mapping[str, float] = field(default_factory=dict)
     """{continuous column: what its errors are divided by}."""
+    levels: str = ""
+    """What the folders are, where --data has a folder of pictures in place of the file: a,b."""
 
     def probe_words(self, space: str) -> list[str]:
         """Flags of `unmingle evaluate` for a model whose code `space` carries `rest`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unmingle.commands._common import say
-from unmingle.errors import RunError
+from unmingle.errors import RunError, UnmingleError
 
 from .place import Place, read_record, save_record
 from .plan import Row, Run, Scale, Table
@@ -77,11 +77,13 @@ def chosen(
 # ---------------------------------------------------------------------- doing it
 
 
-def bench(table: Table, runs: Sequence[Run], place: Place) -> tuple[Path, Path]:
+def bench(table: Table, runs: Sequence[Run], place: Place) -> tuple[Path, Path, dict[str, str]]:
     """Train and score what is not done, and write the table after every run.
 
+    A run that fails is left out, with those that start from it, and the others go on.
+
     Returns:
-        The Markdown file and the JSON file.
+        The Markdown file, the JSON file, and why runs were left out, by their names.
 
     Raises:
         RunError: a run in OUT was trained with another command.
@@ -90,13 +92,28 @@ def bench(table: Table, runs: Sequence[Run], place: Place) -> tuple[Path, Path]:
 
     collect(table, place)  # what is in OUT must fit before anything is trained
     done = [is_done(table, run, place) for run in runs]
+    failed: dict[str, str] = {}
     for number, run in enumerate(runs):
         if not done[number]:
             say(f"[{number + 1}/{len(runs)}] {run.name}")
-            train(run, place)
-            measure(table, run, place)
+            try:
+                first = run.first
+                if first is not None and first.name in failed and not is_trained(first, place):
+                    raise RunError(f"it starts from {first.name}, which failed")
+                train(run, place)
+                measure(table, run, place)
+            # Whatever goes wrong in one run is no reason to lose the others, hours of work.
+            except Exception as error:
+                failed[run.name] = _told(error)
+                say(f"left out: {run.name}: {failed[run.name]}")
             write(table, place)
-    return write(table, place)
+    return *write(table, place), failed
+
+
+def _told(error: Exception) -> str:
+    """An error in a line, with its kind where it is none of the library's own."""
+    kind = "" if isinstance(error, UnmingleError) else f"{type(error).__name__}: "
+    return kind + " ".join(str(error).split())
 
 
 def is_done(table: Table, run: Run, place: Place) -> bool:
@@ -104,12 +121,17 @@ def is_done(table: Table, run: Run, place: Place) -> bool:
     return table.score in read_record(run, place).get("measures", {})
 
 
+def is_trained(run: Run, place: Place) -> bool:
+    """Whether its training is finished."""
+    return (place.folder(run) / "model.safetensors").exists()
+
+
 def train(run: Run, place: Place) -> None:
     """Train one run, and the one it starts from, as far as they are not done."""
     folder = place.folder(run)
     if not read_record(run, place):
         save_record(run, place, {"command": run.command})
-    if (folder / "model.safetensors").exists():
+    if is_trained(run, place):
         return
     if run.first is not None:
         train(run.first, place)

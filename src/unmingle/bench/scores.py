@@ -7,27 +7,31 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unmingle.commands._common import say
 from unmingle.commands._data import Reading, Rows, Splitting
-from unmingle.errors import ConfigError
+from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation.extras import Extras
 
 from .plan import Run, Setting
+from .skeletons import retarget
 
 if TYPE_CHECKING:
     from unmingle.data import FactorDataset
     from unmingle.evaluation import Assignment, Scores
 
-Array = NDArray[Any]
 Numbers = dict[str, float]
+
+_FEW: dict[str, Any] = {"metrics": ("st_lpips_alex", "mse"), "pairs": 500}
+_METRICS = ("mig", "modularity")  # that take no time
+_PROBED = {"mlp": "", "linear": "_linear"}  # kinds of probes, and what their numbers end in
+_ROWS = 10_000  # that linear models are fitted to and scored on, at most each
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ def seen_codes(model: Any, data: FactorDataset) -> Any:
     """The model with the codes that its training found for `data`; itself where it finds none."""
     from unmingle.evaluation import KnownCodes
 
+    if not hasattr(model, "optimised_codes"):
+        return model
     try:
         return KnownCodes(model, data, model.optimised_codes(data))
     except ConfigError:  # all its codes come from encoders
@@ -107,28 +113,72 @@ def find_spaces(
 
 
 def swaps(trained: Trained) -> tuple[Numbers, Any]:
-    """Transfer, its share of the better copy, and probes (MLP) of each factor in each code.
+    """Transfer, its share of the better copy, and probes of each factor in each code: MLPs, and
+    linear ones ("…_linear"). Of a setting with continuous columns their error from the identity's
+    code.
 
     Of models with two code spaces. The one that names its factor carries the identity; where none
-    does it is found (`find_spaces`), and a model that saw all rows has its `seen_codes`.
+    does it is found (`find_spaces`), and a model that saw all rows has its `seen_codes`. A single
+    code is parted by what its dimensions tell of (`unmingle.evaluation.split_code`).
     """
     return _two_spaces(trained)
 
 
 def whole(trained: Trained) -> tuple[Numbers, Any]:
-    """`swaps` by fewer distances, and judges of both factors in recombined images."""
-    few = {"metrics": ("st_lpips_alex", "mse"), "pairs": 500}
-    return _two_spaces(trained, extras=Extras(judges=True), **few)
+    """`swaps` by fewer distances, and judges of both factors in recombined images.
+
+    Of a model with one code, which has nothing to swap: reconstruction, how well the code knows
+    each factor, and metrics of disentanglement.
+    """
+    if len(trained.model.code_spaces) == 1:
+        return _one_space(trained)
+    return _two_spaces(trained, extras=Extras(judges=True), **_FEW)
+
+
+def _one_space(trained: Trained) -> tuple[Numbers, Any]:
+    from unmingle.evaluation import evaluate
+
+    setting = trained.setting
+    rest, test = trained.split()
+    columns = {"identity": setting.identity}
+    if setting.rest:
+        columns["rest"] = setting.judged if setting.judged in test.factors else setting.rest
+    scores = evaluate(
+        trained.model,
+        test,
+        train=rest,
+        factors=tuple(columns.values()),
+        extras=Extras(disentanglement=_METRICS),
+        device=trained.device,
+        say=say,
+        **_FEW,
+    )
+    details = scores.to_dict()
+    details["context"].pop("run", None)  # in the run folder; it tells where the data lie
+    numbers = {"rebuilt": scores.reconstruction["st_lpips_alex"].value}
+    names = {column: name for name, column in columns.items()}
+    for row in scores.probes:
+        if row.result.kind == "mlp":
+            numbers[f"{names[row.factor]}_in_{names[row.factor]}"] = row.result.accuracy
+    for metric, values in (scores.disentanglement or {}).items():
+        if "score" in values:
+            numbers[metric] = values["score"]
+    return numbers, details
 
 
 def _two_spaces(trained: Trained, **settings: Any) -> tuple[Numbers, Any]:
     from unmingle.evaluation import evaluate
+    from unmingle.evaluation.split_code import split_code
 
     setting, judged, whole = trained.setting, trained.model, trained.rows.whole
     rest, test = trained.split()
+    more: dict[str, Any] = {}
+    if len(judged.code_spaces) == 1:
+        parts = {"style": setting.identity, "content": setting.rest}
+        judged = split_code(judged, rest, parts)
+        more = {"dimensions": {name: dims.tolist() for name, dims in judged.dims.items()}}
     spaces = dict(judged.code_spaces)
     told = [name for name, space in spaces.items() if space.factor is not None]
-    more: dict[str, Any] = {}
     if told:
         (other,) = [name for name in spaces if name != told[0]]
         roles = {told[0]: setting.identity, other: setting.rest}
@@ -144,7 +194,7 @@ def _two_spaces(trained: Trained, **settings: Any) -> tuple[Numbers, Any]:
         train=rest,
         roles={space: factor for space, factor in roles.items() if factor},
         take=first,
-        probe_factors={second: setting.judged} if setting.judged else {},
+        probe_factors={second: setting.judged} if setting.judged in test.factors else {},
         device=trained.device,
         say=say,
         **settings,
@@ -154,7 +204,10 @@ def _two_spaces(trained: Trained, **settings: Any) -> tuple[Numbers, Any]:
     for part in (details, details["judges"]):
         if part:
             part["context"].pop("run", None)  # in the run folder; it tells where the data lie
-    return _swap_numbers(scores, first, second), details
+    numbers = _swap_numbers(scores, first, second)
+    if setting.columns and set(setting.columns) <= set(test.continuous):
+        numbers["landmarks"], details["landmarks"] = _landmarks(judged, rest, test, first, setting)
+    return numbers, details
 
 
 def _swap_numbers(scores: Scores, identity: str, rest: str) -> Numbers:
@@ -166,25 +219,56 @@ def _swap_numbers(scores: Scores, identity: str, rest: str) -> Numbers:
     if "st_lpips_alex" in scores.reconstruction:
         numbers["rebuilt"] = scores.reconstruction["st_lpips_alex"].value
     for row in scores.probes:
-        if row.result.kind == "mlp" and row.purpose != "other":
+        if row.result.kind in _PROBED and row.purpose != "other":
             other = rest if row.space == identity else identity
             owner = row.space if row.purpose == "knows" else other
-            numbers[f"{name[owner]}_in_{name[row.space]}"] = row.result.accuracy
+            key = f"{name[owner]}_in_{name[row.space]}{_PROBED[row.result.kind]}"
+            numbers[key] = row.result.accuracy
     for found in scores.judges.judgements if scores.judges is not None else ():
         numbers[f"{name[found.space]}_right"] = found.right.value
+        numbers[f"{name[found.space]}_judge"] = found.real.value
     return numbers
 
 
-# ---------------------------------------------------------------------- codes that are Gaussian
+def _landmarks(
+    judged: Any, rest: FactorDataset, test: FactorDataset, space: str, setting: Setting
+) -> tuple[float, Any]:
+    """Mean error of the setting's continuous columns, regressed linearly from one code."""
+    from unmingle.evaluation import measure_codes
 
-
-def sampled(model: Any, test: FactorDataset) -> dict[str, Array]:
-    """A draw from every item's codes, of a model with `posteriors`."""
     random = np.random.default_rng(0)
-    return {
-        space: mean + std * random.standard_normal(mean.shape)
-        for space, (mean, std) in model.posteriors(test).items()
-    }
+    fitted, scored = (
+        data.select(np.sort(random.permutation(len(data))[:_ROWS])) for data in (rest, test)
+    )
+    found = measure_codes(
+        judged, fitted, scored, continuous=setting.columns, factors=(), units=setting.units
+    )
+    found.context.pop("run", None)  # as above
+    return found.mean_error(space), found.as_dict()
+
+
+def mistaken(trained: Trained) -> tuple[Numbers, Any]:
+    """Errors, in percent, of a recogniser of the identity on swaps, and on real images.
+
+    Of a model with a code space that names its factor.
+
+    Raises:
+        DataError: it could not be trained.
+    """
+    from unmingle.evaluation import judge
+
+    rest, test = trained.split()
+    take = next(s for s, of in trained.model.code_spaces.items() if of.factor is not None)
+    found = judge(trained.model, test, train=rest, take=take, device=trained.device, say=say)
+    if not found.judgements:
+        raise DataError("; ".join(found.notes))
+    (one,) = found.judgements
+    details = found.to_dict()
+    details["context"].pop("run", None)  # as above
+    return {"error": 100 * (1 - one.right.value), "error_real": 100 * (1 - one.real.value)}, details
+
+
+# ---------------------------------------------------------------------- codes that are Gaussian
 
 
 def squared_error(model: Any, test: FactorDataset) -> float:
@@ -193,41 +277,25 @@ def squared_error(model: Any, test: FactorDataset) -> float:
     return float(np.square(errors).mean())
 
 
-def gaps(model: Any, test: FactorDataset, spaces: Mapping[str, str]) -> Numbers:
-    """MIG between code spaces (Xiang et al. 2021, Eq. 21): of the labelled factors, and of all.
-
-    Args:
-        model: with `posteriors` and code spaces that name their factors, but one.
-        test: the rows.
-        spaces: {factor: its code space}.
-    """
-    from unmingle.evaluation import mig_by_space
-
-    codes = sampled(model, test)
-    own = [f for f, space in spaces.items() if model.code_spaces[space].factor is not None]
-    labelled = {factor: test.factor(factor) for factor in own}
-    every = {factor: test.factor(factor) for factor in spaces}
-    return {
-        "mig_labelled": mig_by_space(codes, labelled, {f: spaces[f] for f in own}).score,
-        "mig_all": mig_by_space(codes, every, spaces).score,
-    }
-
-
 def rebuilt(trained: Trained) -> tuple[Numbers, Any]:
-    """Reconstruction, and MIG of the one labelled factor."""
+    """Reconstruction, and MIG of the labelled factors."""
+    from unmingle.evaluation import measure_gaps
+
     test = trained.split()[1]
-    factor = trained.setting.identity
-    found = gaps(trained.model, test, {factor: factor})
+    found = {"mig_labelled": measure_gaps(trained.model, test).labelled.score}
     return {"mse": squared_error(trained.model, test), "mig": found["mig_labelled"]}, found
 
 
 def gap(trained: Trained) -> tuple[Numbers, Any]:
     """MIG where every factor of the data is known and one was not told."""
+    from unmingle.evaluation import measure_gaps
+
     model, test = trained.model, trained.split()[1]
-    spaces = {s.factor: name for name, s in model.code_spaces.items() if s.factor is not None}
+    told = [s.factor for s in model.code_spaces.values() if s.factor is not None]
     (unknown,) = [name for name, s in model.code_spaces.items() if s.factor is None]
-    (rest,) = [factor for factor in test.factors if factor not in spaces]
-    found = gaps(model, test, {**spaces, rest: unknown})
+    (rest,) = [factor for factor in test.factors if factor not in told]
+    gaps = measure_gaps(model, test, {rest: unknown})
+    found = {"mig_labelled": gaps.labelled.score, "mig_all": gaps.every.score}
     return {"mig": found["mig_all"], "mig_labelled": found["mig_labelled"]}, found
 
 
@@ -261,6 +329,7 @@ def identity(trained: Trained) -> tuple[Numbers, Any]:
     found = reidentify(
         trained.model, test, rest, factor=trained.setting.identity, space=space
     ).to_dict()
+    found["context"].pop("run", None)  # in the run folder; it tells where the data lie
     kinds = ("reconstruction", "transfer", "real")
     return {f"map_{kind}": 100 * found[kind]["value"] for kind in kinds}, found
 
@@ -271,7 +340,8 @@ def identity(trained: Trained) -> tuple[Numbers, Any]:
 def linear(trained: Trained) -> tuple[Numbers, Any]:
     """Errors of linear regressions of amounts, accuracies of linear classifiers of factors.
 
-    From the first code space: that of the target factors where a model has one.
+    From the first code space: that of the target factors where a model has one. Of a factor also
+    the accuracy for the rows of each value, as "factor value".
     """
     from unmingle.evaluation import measure_codes
 
@@ -288,11 +358,33 @@ def linear(trained: Trained) -> tuple[Numbers, Any]:
     if amounts:
         numbers["error"] = found.mean_error(space)
     numbers |= {name: found.factors[space][name].accuracy for name in factors}
+    for name in factors:
+        numbers |= _by_value(trained.model, probe, test, space, name)
+    found.context.pop("run", None)  # as above
     return numbers, found.as_dict()
 
 
+def _by_value(
+    model: Any, fitted: FactorDataset, scored: FactorDataset, space: str, factor: str
+) -> Numbers:
+    """{"factor value": share of the rows with that value that a linear classifier gets right}."""
+    from unmingle.evaluation import Encoded
+    from unmingle.evaluation.probes import fit, fitter_of
+
+    y, true = fitted.factor(factor), scored.factor(factor)
+    inside, outside = (Encoded(model, data.items).codes[space] for data in (fitted, scored))
+    predict = fit(fitter_of("linear"), inside, y, np.unique(y), seed=0)
+    right = predict(outside) == true
+    names = scored.names(factor)
+    return {f"{factor} {names[v]}": float(right[true == v].mean()) for v in np.unique(true)}
+
+
 def _probed(trained: Trained) -> Sequence[FactorDataset]:
-    """Rows to fit to and to score on: other parts of the set, or its split."""
+    """Rows to fit to and to score on: other parts of the set, halves of what is held out, or the
+    split.
+    """
+    if trained.setting.halved:
+        return _halves(trained.split()[1], trained.setting.columns)
     if not any(trained.setting.parts):
         return trained.split()
     folder = () if trained.files is None else ("--folder", str(trained.files))
@@ -301,14 +393,25 @@ def _probed(trained: Trained) -> Sequence[FactorDataset]:
     ]
 
 
+def _halves(data: FactorDataset, columns: Sequence[str]) -> list[FactorDataset]:
+    """Two halves of equal shares of each value of the first factor among the columns."""
+    from unmingle.evaluation.probes import deal_folds
+
+    factor = next(name for name in columns if name in data.factors)
+    fold = deal_folds(data.factor(factor), None, 2, np.random.default_rng(0))
+    return [data.select(fold == half) for half in (0, 1)]
+
+
 Score = Callable[[Trained], tuple[Numbers, Any]]
 SCORES: dict[str, Score] = {
     "swaps": swaps,
     "whole": whole,
+    "mistaken": mistaken,
     "rebuilt": rebuilt,
     "gap": gap,
     "logged": logged,
     "identity": identity,
     "linear": linear,
+    "retarget": retarget,
 }
 """Numbers by name, and JSON values with everything behind them, by the name of the measure."""

@@ -110,6 +110,7 @@ _IN_FILES = (
     "mpi3d-toy",
     "mpi3d-realistic",
     "mpi3d-real",
+    "mpi3d-complex",
     "chairs",
     "sprites",
     "mnist",
@@ -134,6 +135,7 @@ _SHARED = {
     "mpi3d-toy": Entry("mpi3d", "TOY"),
     "mpi3d-realistic": Entry("mpi3d", "REALISTIC"),
     "mpi3d-real": Entry("mpi3d", "REAL"),
+    "mpi3d-complex": Entry("mpi3d", "COMPLEX"),
 }
 
 CATALOGUE: dict[str, Entry] = {

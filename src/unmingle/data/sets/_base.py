@@ -33,10 +33,30 @@ class Download:
     """Its size, where known; more is not taken."""
     unpack: bool = False
     """Whether it is a tar archive, also compressed, whose files the set reads."""
+    extra: bool = False
+    """Whether the set is whole without it: only an option of the set reads it."""
 
     def __post_init__(self) -> None:
         if (self.sha256 is None) == (self.md5 is None):
             raise ConfigError(f"{self.file}: exactly one of sha256 and md5 is needed")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What was trained on a split of the set for a paper: settings of `unmingle train`."""
+
+    method: str
+    """As the command line names it."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the method is told of these data, at any scale."""
+    reading: str = ""
+    """Flags that say how the set is read."""
+    paper: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings at the scale of the paper, beside the preset of that name."""
+    budget: str = ""
+    """How long the paper trained."""
+    all_rows: bool = False
+    """Whether it was trained on the rows that are held out from others too."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +67,16 @@ class Protocol:
     paper: str
     apply: Callable[[FactorDataset], tuple[FactorDataset, FactorDataset]]
     """(train, test); each row in exactly one, or in none where the paper leaves rows out."""
+    identity: str = ""
+    """The factor that the paper takes as the class; "a,b" crosses two."""
+    rest: str = ""
+    """The factor that is everything else; "" where the set does not name it."""
+    experiments: tuple[Experiment, ...] = ()
+    """What was trained on this split, the paper's own method first."""
+
+    def experiment(self, method: str) -> Experiment | None:
+        """What was trained by that method; None if nothing was."""
+        return next((found for found in self.experiments if found.method == method), None)
 
 
 @dataclass(frozen=True)
@@ -88,11 +118,18 @@ class NamedSet:
         return base.expanduser() / self.name
 
     def here(self, folder: str | os.PathLike[str] | None = None) -> bool:
-        """Whether the set's folder holds something; an embedded set is always here."""
+        """Whether the set's folder holds something; an embedded set is always here.
+
+        Archives that are still to be unpacked do not count: the set is not read from them.
+        """
         if self.embedded and folder is None:
             return True
         where = self.place(folder)
-        return where.is_dir() and any(not e.name.startswith(".") for e in os.scandir(where))
+        archives = {item.file for item in self.downloads if item.unpack}
+        return where.is_dir() and any(
+            not entry.name.startswith(".") and entry.name not in archives
+            for entry in os.scandir(where)
+        )
 
     def options(self) -> dict[str, Any]:
         """The set's own options of `load`, with their defaults."""
@@ -137,6 +174,19 @@ class NamedSet:
         data = self.read(where, options, rows=rows, seed=seed, **own)
         data.origin = self.name
         return data
+
+    def experiment(self, method: str, split: str | None = None) -> tuple[str, Experiment] | None:
+        """A named split that a method was trained on for a paper, and how; None if there is none.
+
+        Args:
+            method: as the command line names it.
+            split: look at this one alone; else the first that has something of the method.
+        """
+        for name, protocol in self.splits.items():
+            found = protocol.experiment(method)
+            if found is not None and split in (None, name):
+                return name, found
+        return None
 
     def split(self, data: FactorDataset, name: str) -> tuple[FactorDataset, FactorDataset]:
         """(train, test) as the named protocol has them.

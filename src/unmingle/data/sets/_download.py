@@ -25,13 +25,16 @@ _MOST = 200 * 10**9  # bytes; more is no data set that is known here
 _DAMAGED = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 
 
-def fetch(entry: NamedSet, folder: Path, *, progress: bool = False) -> list[Path]:
+def fetch(
+    entry: NamedSet, folder: Path, *, progress: bool = False, extra: bool = False
+) -> list[Path]:
     """Download the files of a set that are not there yet, and unpack its archives.
 
     Args:
         entry: The set.
         folder: Where the files go; made if it is not there.
         progress: Show a progress bar on a terminal.
+        extra: Also the files that only an option of the set reads.
 
     Returns:
         The downloaded files.
@@ -42,6 +45,8 @@ def fetch(entry: NamedSet, folder: Path, *, progress: bool = False) -> list[Path
     """
     files = []
     for download in entry.downloads:
+        if download.extra and not extra:
+            continue
         file = fetch_file(download, folder, progress=progress)
         if download.unpack:
             unpack(file, folder)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from unmingle.data.dataset import FactorDataset
 from unmingle.data.files import read_items
 from unmingle.data.folders import listing_stamp, read_pictures
-from unmingle.data.options import ReadOptions, warn_skipped
-from unmingle.data.storage import Items, select_items
+from unmingle.data.options import SMALLEST, ReadOptions, warn_skipped
+from unmingle.data.pixels import channels_of, read_header
+from unmingle.data.storage import Items, blank, select_items
 from unmingle.errors import DataError
 
 
@@ -57,7 +58,10 @@ def read_picture_files(
     cache = options.cache_for(
         folder, lambda: listing_stamp(folder, unique), listing=listing.hexdigest()
     )
-    items, skipped = read_pictures(folder, folder, paths, options, cache, cut)
+    if options.pixels:
+        items, skipped = read_pictures(folder, folder, paths, options, cache, cut)
+    else:
+        items, skipped = _blanks(folder / paths[0], len(paths), options, cut), {}
     entries = [f"{paths[row]}: {reason}" for row, reason in skipped.items()]
     warn_skipped(folder, entries, len(paths), level=7)
     kept = np.array([row for row in range(len(paths)) if row not in skipped], np.int64)
@@ -72,6 +76,25 @@ def read_picture_files(
         files=[paths[row].as_posix() for row in kept],
         skipped=entries,
     )
+
+
+def _blanks(
+    first: Path, count: int, options: ReadOptions, boxes: NDArray[np.int64] | None
+) -> NDArray[Any]:
+    """In place of pictures that are not read, of the size and channels of the first."""
+    geometry, height, width, channels = options.geometry, SMALLEST, SMALLEST, 3
+    try:
+        header = read_header(first, geometry.pixel_limit)
+        height, width = header.height, header.width
+        channels = channels_of(header.colour, header.alpha)
+    # Damaged pictures, which raise errors of many kinds, are no matter here.
+    except Exception:
+        pass
+    if boxes is not None:
+        left, top, right, bottom = boxes[0].tolist()
+        height, width = bottom - top, right - left
+    height, width, channels = geometry.output_shape(height, width, channels)
+    return blank((count, max(height, SMALLEST), max(width, SMALLEST), channels))
 
 
 class _Chosen:

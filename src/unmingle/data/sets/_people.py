@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unmingle.data.columns import factor_column
 from unmingle.data.options import ReadOptions
-from unmingle.data.storage import check_memory, tracker
+from unmingle.data.storage import blank, check_memory, tracker
 from unmingle.errors import ConfigError
 
 
@@ -96,8 +96,11 @@ def read_frames(
     Raises:
         DataError: more than the free memory holds.
     """
-    check_memory(4 * width * len(rows), f"{len(rows):,} frames (fewer: rows=)")
     file, frame = locate(rows, counts)
+    if not options.pixels:
+        blanks = blank((len(rows), width), np.float32)
+        return Frames(blanks, file, places(frame, file, counts))
+    check_memory(4 * width * len(rows), f"{len(rows):,} frames (fewer: rows=)")
     vectors = np.empty((len(rows), width), np.float32)
     order = np.argsort(file, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(file[order])) + 1)

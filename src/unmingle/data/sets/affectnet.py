@@ -18,7 +18,8 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.folders import find_images
 from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads
-from unmingle.data.sets._base import NamedSet, Protocol, missing, need
+from unmingle.data.sets._base import NamedSet, Protocol, held_out, missing, need
+from unmingle.data.sets._papers import RUIZ_2019, ruiz_2019
 from unmingle.data.sets._photos import by_part, read_listed, some_pictures
 from unmingle.errors import DataError
 
@@ -27,6 +28,7 @@ EXPRESSIONS = (
 )  # fmt: skip
 PARTS = ("train", "validation")
 _OTHERS = 3  # none, uncertain, no face: 8, 9, 10
+_HELD_OUT = 1000  # of each expression: 500 to fit a classifier to, 500 to score it on
 _PICTURES = "Manually_Annotated_Images"
 _HEADER = "subDirectory_filePath"
 # The columns of a list without a line of names.
@@ -161,6 +163,16 @@ def _number(file: Path) -> str:
         raise DataError(f"{file}: expected an .npy of one number ({error})") from error
 
 
+def _ruiz(data: FactorDataset) -> tuple[FactorDataset, FactorDataset]:
+    """1,000 faces of each expression but neutral held out, or half where there are fewer."""
+    codes, random = data.factor("expression"), np.random.default_rng(0)
+    test = np.zeros(len(data), np.bool_)
+    for value in range(1, len(EXPRESSIONS)):
+        rows = random.permutation(np.flatnonzero(codes == value))
+        test[rows[: min(_HELD_OUT, len(rows) // 2)]] = True
+    return held_out(data, test, "the split reference-vae")
+
+
 SET = NamedSet(
     name="affectnet",
     title="AffectNet",
@@ -190,6 +202,17 @@ SET = NamedSet(
             "the set's own parts: training to train, validation to test",
             _PAPER,
             by_part("validation"),
-        )
+        ),
+        "reference-vae": Protocol(
+            "1,000 faces of each of the seven expressions held out, drawn once for all, to fit a "
+            "classifier to one half of them and to score it on the other; all others, and the "
+            "neutral ones, to train",
+            f"{RUIZ_2019}, section 5.3",
+            _ruiz,
+            experiments=tuple(
+                ruiz_2019(method, "expression=neutral", "--size 96")
+                for method in ("reference-vae", "symmetric-reference-vae")
+            ),
+        ),
     },
 )

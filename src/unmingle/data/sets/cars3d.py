@@ -15,7 +15,7 @@ from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import Download, NamedSet, Protocol, by_drawn_values, need
 from unmingle.data.sets._files import read_lines, read_mat
 from unmingle.data.sets._items import read_image_blocks
-from unmingle.data.sets._papers import GABBAY_2020, REN_2021
+from unmingle.data.sets._papers import GABBAY_2020, REN_2021, gabbay_2020, ren_2021
 from unmingle.errors import DataError
 
 ELEVATIONS, AZIMUTHS = 4, 24
@@ -108,11 +108,17 @@ SET = NamedSet(
             "163 models to train, 20 to test; class object",
             GABBAY_2020,
             by_drawn_values("object", 20, "lord"),
+            "object",
+            "azimuth,elevation",
+            (gabbay_2020("object"),),
         ),
         "content-style": Protocol(
             "163 models to train, 20 to test: those of lord",
             REN_2021,
             by_drawn_values("object", 20, "content-style"),
+            "object",
+            "azimuth,elevation",
+            (ren_2021(),),
         ),
     },
 )

@@ -16,16 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmingle.data.dataset import FactorDataset
-from unmingle.data.options import ReadOptions
+from unmingle.data.options import SMALLEST, ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, by_drawn_values, need
 from unmingle.data.sets._files import read_lines
-from unmingle.data.sets._papers import GABBAY_2020, REN_2021
+from unmingle.data.sets._papers import GABBAY_2020, REN_2021, gabbay_2020, ren_2021
 from unmingle.data.sets._photos import by_part, read_listed
-from unmingle.errors import DataError
+from unmingle.errors import ConfigError, DataError
 
 _PARTS = ("train", "validation", "test")
 _PAPER = "Z. Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015"
 _IDENTITIES = 10_177
+_HEIGHT, _WIDTH = 218, 178  # of all pictures
+# Central squares of 128 pixels, brought to 64x64, as the paper's release has them.
+_READING = "--size 64 --option crop=128"
+POINTS = tuple(
+    f"{place}_{axis}"
+    for place in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+    for axis in "xy"
+)
 ATTRIBUTES = (
     "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs",
     "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows",
@@ -37,13 +45,16 @@ ATTRIBUTES = (
 )  # fmt: skip
 
 
-def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0) -> FactorDataset:
+def read(
+    folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0, crop: int = 0
+) -> FactorDataset:
     """Faces of celebrities, 218x178x3 (height x width).
 
     Args:
         folder: with img_align_celeba and the lists, or with Img, Anno and Eval as on the site.
         options: size, fit, channels, memory limit.
         rows, seed: as `pick_rows`, of the pictures in the order of their names.
+        crop: take the square of so many pixels, up to 178, about the centre; 0: all.
 
     Returns:
         A factor (no, yes) for each attribute under the file's name, such as `Smiling`; where its
@@ -52,7 +63,10 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
 
     Raises:
         DataError: a list or a picture is missing, or a line of a list is wrong; wrong `rows`.
+        ConfigError: a wrong `crop`.
     """
+    if crop and not SMALLEST <= crop <= _WIDTH:
+        raise ConfigError(f"crop={crop}: {SMALLEST} to {_WIDTH} pixels, or 0 for all of a picture")
     pictures = need(SET, folder, "img_align_celeba", "Img/img_align_celeba")
     if (pictures / pictures.name).is_dir():  # some archives hold the folder twice
         pictures = pictures / pictures.name
@@ -89,9 +103,16 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
         factors=factors,
         value_names=named,
         continuous=continuous,
+        boxes=_squares(crop, len(files)) if crop else None,
         rows=rows,
         seed=seed,
     )
+
+
+def _squares(side: int, count: int) -> NDArray[np.int64]:
+    """Left, top, right, bottom of the central square of each picture [N, 4]."""
+    left, top = _WIDTH // 2 - side // 2, _HEIGHT // 2 - side // 2
+    return np.tile(np.array([left, top, left + side, top + side], np.int64), (count, 1))
 
 
 def _optional(folder: Path, name: str, inside: str) -> Path | None:
@@ -154,7 +175,12 @@ SET = NamedSet(
     summary="202,599 faces of 10,177 celebrities with 40 attributes",
     rows=202_599,
     shape="218x178x3",
-    factors={"identity": _IDENTITIES, "part": 3, **dict.fromkeys(ATTRIBUTES, 2)},
+    factors={
+        "identity": _IDENTITIES,
+        "part": 3,
+        **dict.fromkeys(ATTRIBUTES, 2),
+        **dict.fromkeys(POINTS, 0),
+    },
     licence="non-commercial research only, under the authors' agreement",
     paper=_PAPER,
     url="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
@@ -170,8 +196,10 @@ SET = NamedSet(
     traps=(
         "Attributes are -1 and 1 in the file; here they are no and yes.",
         "Without identity_CelebA.txt there is no factor identity, which LORD takes as the class.",
-        "Pictures are higher than wide: size=64 squeezes them, fit=crop keeps the middle square.",
-        "The points are in pixels of the 178x218 pictures, whatever size= is.",
+        "Pictures are higher than wide: size=64 squeezes them, fit=crop keeps the middle square, "
+        "which shows much beside the face; crop=128 first takes the middle 128x128, as the release "
+        "of the paper of the split lord does.",
+        "The points are in pixels of the 178x218 pictures, whatever size= and crop= are.",
     ),
     splits={
         "official": Protocol(
@@ -184,11 +212,15 @@ SET = NamedSet(
             "class identity",
             GABBAY_2020,
             by_drawn_values("identity", 1000, "lord"),
+            "identity",
+            experiments=(gabbay_2020("identity", _READING),),
         ),
         "content-style": Protocol(
             "1,000 of the 10,177 identities held out: those of lord",
             REN_2021,
             by_drawn_values("identity", 1000, "content-style"),
+            "identity",
+            experiments=(ren_2021(_READING),),
         ),
     },
 )

@@ -14,7 +14,7 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, by_drawn_values, missing
 from unmingle.data.sets._items import read_picture_files
-from unmingle.data.sets._papers import REN_2021
+from unmingle.data.sets._papers import REN_2021, gabbay_2020, ren_2021
 from unmingle.errors import DataError
 
 AZIMUTHS = tuple(step * 360 // 31 for step in range(31))
@@ -117,6 +117,10 @@ SET = NamedSet(
             "1,293 models to train, 100 to test",
             REN_2021,
             by_drawn_values("model", 100, "content-style"),
+            "model",
+            "azimuth,elevation",
+            # Views from all around: the sphere. Beside it the paper trained a method with labels.
+            (ren_2021(normalisation="l2"), gabbay_2020("model")),
         )
     },
 )

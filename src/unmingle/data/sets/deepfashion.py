@@ -14,11 +14,17 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, need
 from unmingle.data.sets._files import read_lines
+from unmingle.data.sets._papers import esser_2019
 from unmingle.data.sets._photos import by_part, read_listed, some_pictures
 from unmingle.errors import DataError
 
 POSES = ("front", "side", "back", "full", "flat", "additional")
 PARTS = ("train", "query", "gallery")
+# What img.zip and img_highres.zip unpack to; the list says img/ of both.
+_PICTURES = (
+    "Img/img", "img", "Img/img_highres/img_highres", "Img/img_highres",
+    "img_highres/img_highres", "img_highres",
+)  # fmt: skip
 _PATH = re.compile(
     r"img/(?P<gender>WOMEN|MEN)/(?P<category>[^/]+)/(?P<item>id_\d+)/"
     rf"(?P<look>\d+)_\d+_(?P<pose>{'|'.join(POSES)})\.jpg"
@@ -31,10 +37,11 @@ _PAPER = (
 
 
 def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0) -> FactorDataset:
-    """Clothes on people in several poses, 256x256x3.
+    """Clothes on people in several poses, 256x256x3 (img_highres: larger).
 
     Args:
-        folder: with list_eval_partition.txt and img, or with Eval and Img as on the site.
+        folder: with list_eval_partition.txt and img (or img_highres), or with Eval and Img as on
+            the site; img is taken where both are there.
         options: size, fit, channels, memory limit.
         rows, seed: as `pick_rows`, of the lines of the list.
 
@@ -47,7 +54,7 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
         DataError: the list or a picture is missing, or a line is wrong; wrong `rows`.
     """
     listing = need(SET, folder, "list_eval_partition.txt", "Eval/list_eval_partition.txt")
-    above = need(SET, folder, "Img/img", "img").parent.relative_to(folder)
+    pictures = need(SET, folder, *_PICTURES).relative_to(folder)
     lines = read_lines(listing)
     if len(lines) < 2 or not lines[0].strip().isdecimal():
         raise DataError(f"{listing}: expected the number of pictures and a line of names first")
@@ -61,7 +68,7 @@ def read(folder: Path, options: ReadOptions, *, rows: Any = None, seed: int = 0)
         match = _PATH.fullmatch(words[0])
         if len(words) != 3 or match is None or words[1] != match["item"] or words[2] not in PARTS:
             raise DataError(f"{listing}: line {number} is {line.strip()!r}, expected as {_EXAMPLE}")
-        files.append(above / words[0])
+        files.append(pictures / words[0].removeprefix("img/"))
         columns["part"].append(words[2])
         columns["look"].append(f"{match['item']}/{match['look']}")
         for name in ("item", "gender", "category", "pose"):
@@ -98,7 +105,8 @@ SET = NamedSet(
     url="https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion.html",
     layout=(
         "list_eval_partition.txt\n"
-        "img/WOMEN/Dresses/id_00000002/02_1_front.jpg …   (img.zip, or img_highres.zip)\n"
+        "img/WOMEN/Dresses/id_00000002/02_1_front.jpg …   (img.zip; or img_highres/WOMEN/… of "
+        "img_highres.zip)\n"
         "or in Eval/ and Img/, as they come"
     ),
     read=read,
@@ -113,6 +121,8 @@ SET = NamedSet(
             "as in P. Esser et al., ICCV 2019, Table 2",
             _PAPER,
             by_part("query", "gallery"),
+            "look",
+            experiments=(esser_2019("look", "--size 128"),),
         )
     },
 )

@@ -13,7 +13,7 @@ from unmingle.data.options import ReadOptions
 from unmingle.data.sets import _sprites2d
 from unmingle.data.sets._base import NamedSet
 from unmingle.data.sets.dsprites import PAPER, TRAPS
-from unmingle.data.storage import check_memory
+from unmingle.data.storage import blank, check_memory
 from unmingle.errors import ConfigError
 
 
@@ -38,10 +38,14 @@ def read(
     _sprites2d.check_orientations(orientations)
     kept = _sprites2d.kept_rows(_sprites2d.codes_of(np.arange(_sprites2d.ROWS)), orientations)
     chosen = kept[pick_rows(rows, len(kept), seed)]
-    check_memory(_sprites2d.SIDE**2 * len(chosen), f"{len(chosen):,} pictures (fewer: rows=)")
     codes = _sprites2d.codes_of(chosen)
+    if options.pixels:
+        check_memory(_sprites2d.SIDE**2 * len(chosen), f"{len(chosen):,} pictures (fewer: rows=)")
+        images = _sprites2d.render(codes)
+    else:
+        images = blank((len(chosen), _sprites2d.SIDE, _sprites2d.SIDE, 1))
     return FactorDataset(
-        images=_sprites2d.render(codes),
+        images=images,
         **_sprites2d.columns(codes, _sprites2d.values_of(codes), orientations),
         ids=chosen,
         name=SET.name,

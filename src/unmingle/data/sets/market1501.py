@@ -11,6 +11,7 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.folders import find_images
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, need
+from unmingle.data.sets._papers import esser_2019
 from unmingle.data.sets._photos import by_part, matched, read_listed, some_pictures
 
 PARTS = ("train", "query", "gallery")
@@ -101,6 +102,8 @@ SET = NamedSet(
             "as in P. Esser et al., ICCV 2019, Table 2",
             _PAPER,
             by_part("query", "gallery"),
+            "person",
+            experiments=(esser_2019("person", "--size 128"),),
         )
     },
 )

@@ -18,7 +18,7 @@ from unmingle.data.options import ReadOptions
 from unmingle.data.pixels import in_threads
 from unmingle.data.sets._base import NamedSet, Protocol, missing
 from unmingle.data.sets._bvh import Skeleton, positions, read_bvh, read_skeleton
-from unmingle.data.sets._papers import XIANG_2021
+from unmingle.data.sets._papers import XIANG_2021, xiang_2021
 from unmingle.data.sets._people import of_files, read_frames, refuse_geometry
 from unmingle.errors import DataError, nearest
 
@@ -169,6 +169,10 @@ SET = NamedSet(
             "held-out and other ones is left out (the paper names neither)",
             _PAPER,
             _xiang,
+            "character",
+            "motion",
+            # The supplement says neither how many directions it tells apart nor how long it took.
+            (xiang_2021(("character", "view"), "--views 24", "340000steps"),),
         )
     },
 )

@@ -13,7 +13,7 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.folders import find_images
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol
-from unmingle.data.sets._papers import GABBAY_2020
+from unmingle.data.sets._papers import GABBAY_2020, gabbay_2020
 from unmingle.data.sets._photos import matched, read_listed
 from unmingle.errors import DataError
 
@@ -99,6 +99,8 @@ SET = NamedSet(
         "The angle 90 is the view from the front; 0 and 180 are profiles.",
         "Models are numbered up to 73 with gaps; 67 of them occur.",
         "The gaze turns without the head; left and right are as the files are called.",
+        "The paper of the split cuts a square about the face it finds, as wide as the picture; "
+        "fit=crop cuts it about the middle.",
     ),
     splits={
         "lord": Protocol(
@@ -106,6 +108,9 @@ SET = NamedSet(
             "class expression",
             GABBAY_2020,
             _gabbay,
+            "expression",
+            # Faces as the paper shows them to a classifier: 128x128, of the 681 pixels across.
+            experiments=(gabbay_2020("expression", "--size 128 --fit crop"),),
         )
     },
 )

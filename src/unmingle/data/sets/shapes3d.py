@@ -27,6 +27,8 @@ def read(
         MissingExtraError: the file is to be read and h5py is not installed.
     """
     if folder is None:
+        if not options.pixels:
+            return shapes3d.columns(rows, options.geometry.size or 64, seed)
         return shapes3d.load(rows, options.geometry.size or 64, seed)
     chosen = {} if rows is None else {"rows": rows, "seed": seed}
     return read_file(need(SET, folder, _FILE), options, chosen)

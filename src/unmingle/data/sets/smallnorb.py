@@ -16,9 +16,9 @@ from unmingle.data.dataset import FactorDataset
 from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import Download, NamedSet, Protocol, by_values, held_out, missing
 from unmingle.data.sets._items import read_image_blocks
-from unmingle.data.sets._papers import GABBAY_2020
+from unmingle.data.sets._papers import GABBAY_2020, gabbay_2020
 from unmingle.data.splits import hold_rows
-from unmingle.data.storage import Items, check_memory, row_blocks
+from unmingle.data.storage import Items, blank, check_memory, row_blocks
 from unmingle.errors import ConfigError, DataError, nearest
 
 TRAIN = "smallnorb-5x46789x9x18x6x2x96x96-training"
@@ -96,7 +96,9 @@ def read(
 
     names = [file.name for file in files]
     images: Items = read_image_blocks(folder, names, (_SIDE, _SIDE), blocks, pictures, options)
-    if cameras == "channels":
+    if cameras == "channels" and not options.pixels:
+        images = blank((len(pair), *images.shape[1:3], 2))
+    elif cameras == "channels":
         check_memory(images.nbytes, f"{len(pair):,} pairs (fewer: rows=)")
         whole = np.asarray(images)
         images = np.ascontiguousarray(whole.reshape(-1, 2, *whole.shape[1:3]).transpose(0, 2, 3, 1))
@@ -221,6 +223,9 @@ SET = NamedSet(
         "cameras=first, second or channels takes one of them, or a pair as one image.",
         "An image of two channels counts as grey and alpha where it is shown or resized later.",
         "The files have azimuths as 0, 2, … 34; here they are 0 to 17.",
+        "The paper of the splits does not say what becomes of the cameras: as its release does, "
+        "both are read and the camera is part of the class, in smallnorb-poses (which the release "
+        "lacks) too.",
         "smallnorb-poses draws images, not pairs: cameras=first or second keeps the other camera's "
         "picture of the same pose out of training.",
         "The instance counts within its category: a toy is category,instance.",
@@ -232,15 +237,21 @@ SET = NamedSet(
     splits={
         "smallnorb": Protocol(
             "the 25 toys of the training file to train, the other 25 to test (official); class "
-            "category,instance,elevation,lighting, content azimuth",
+            "category,instance,elevation,lighting,camera, content azimuth",
             GABBAY_2020,
             by_values("instance", (0, 1, 2, 3, 5), "the split smallnorb"),
+            "category,instance,elevation,lighting,camera",
+            "azimuth",
+            (gabbay_2020("category,instance,elevation,lighting,camera"),),
         ),
         "smallnorb-poses": Protocol(
             "all toys to train, a tenth of the images, drawn once for all, to test; class "
-            "category,instance,lighting, content azimuth and elevation",
+            "category,instance,lighting,camera, content azimuth and elevation",
             GABBAY_2020,
             _poses,
+            "category,instance,lighting,camera",
+            "azimuth,elevation",
+            (gabbay_2020("category,instance,lighting,camera"),),
         ),
     },
 )

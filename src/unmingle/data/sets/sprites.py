@@ -16,7 +16,7 @@ from unmingle.data.options import ReadOptions
 from unmingle.data.sets._base import NamedSet, Protocol, held_out, missing, need
 from unmingle.data.sets._files import read_mat
 from unmingle.data.sets._items import read_image_blocks
-from unmingle.data.sets._papers import ESSER_2019
+from unmingle.data.sets._papers import ESSER_2019, esser_2019
 from unmingle.data.sets.cars3d import ARCHIVE, PAPER
 from unmingle.errors import DataError, require
 
@@ -217,7 +217,12 @@ SET = NamedSet(
             "characters of trainidx to train, of testidx to test", PAPER, _official
         ),
         "robust-disentangling": Protocol(
-            "even characters: those of trainidx to train, all others to test", ESSER_2019, _esser
+            "even characters: those of trainidx to train, all others to test",
+            ESSER_2019,
+            _esser,
+            "character",
+            "pose",
+            (esser_2019("character", "--size 64"),),
         ),
     },
 )

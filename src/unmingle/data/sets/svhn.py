@@ -51,7 +51,9 @@ def read(
     if extra:
         files.append(folder / "extra_32x32.mat")
         if not files[-1].is_file():
-            raise DataError(f"svhn: there is no {files[-1]}; it is to be had at {_URL}")
+            raise DataError(
+                f"svhn: there is no {files[-1]}; unmingle data get svhn --extra fetches it, 1.3 GB"
+            )
     labels = [_labels(file) for file in files]
     digit = np.concatenate(labels)
     part = np.repeat(np.arange(len(parts)), [len(values) for values in labels])
@@ -110,7 +112,8 @@ SET = NamedSet(
     traps=(
         "The files label a zero as 10; here digit 0 is a zero.",
         "Neighbouring digits reach into many pictures; the label is of the one in the middle.",
-        "extra_32x32.mat (1.3 GB) is not fetched; put it there for extra=True.",
+        "extra_32x32.mat (1.3 GB), for extra=True, is fetched when it is asked for: unmingle data "
+        "get svhn --extra.",
     ),
     downloads=(
         Download(
@@ -124,6 +127,13 @@ SET = NamedSet(
             file="test_32x32.mat",
             sha256="cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
             bytes=64_275_384,
+        ),
+        Download(
+            url=_URL + "extra_32x32.mat",
+            file="extra_32x32.mat",
+            sha256="a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
+            bytes=1_329_278_602,
+            extra=True,
         ),
     ),
     splits={
