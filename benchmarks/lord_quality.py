@@ -2,15 +2,20 @@
 
     python benchmarks/lord_quality.py DATA_FOLDER RUNS_FOLDER NAME ...   # `all`, or names below
     python benchmarks/lord_quality.py table                              # what was measured so far
+    python benchmarks/lord_quality.py audit DATA_FOLDER RUNS_FOLDER NAME ...   # of trained runs
+    python benchmarks/lord_quality.py audits                             # what they found so far
+    python benchmarks/lord_quality.py curve                              # error over training time
 
 DATA_FOLDER holds sprites.npz, chairs.npz and cmu_faces.npz. What is done already is not done again,
 and an interrupted training is continued. Scores go to benchmarks/results/NAME.json, grids to
-docs/images/NAME.png. The commands that are run are printed, and can be typed as well. The runs of
-Table 3 are those of `unmingle bench lord-table3`.
+docs/images/NAME.png; the leakage audit, with judges and the Fréchet distance, to
+benchmarks/results/NAME-audit.json. The commands that are run are printed, and can be typed as well.
+The runs of Table 3 are those of `unmingle bench lord-table3`.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -21,7 +26,9 @@ from _quality import IMAGES, RESULTS, call, main, train_run
 from unmingle.bench import Run, Setting
 from unmingle.bench.papers.lord import ROW, TABLE_3
 from unmingle.bench.sets import CHAIRS, FACES, SPRITES
-from unmingle.evaluation import ProbeResult, Scores
+from unmingle.evaluation import Estimate, ProbeResult, Scores
+from unmingle.evaluation.leaks import LeakProbe
+from unmingle.evaluation.text import share
 
 
 def lord(setting: Setting, budget: str, seed: int = 0, **other: Any) -> Run:
@@ -47,6 +54,12 @@ RUNS = {
 }
 
 
+CURVES = {
+    "sprites": {5: "sprites-5min", 15: f"{SEEDS}0", 45: "sprites-45min"},
+    "chairs": {15: "chairs-15min", 45: "chairs-45min"},
+}
+
+
 def train(name: str, data: Path, runs: Path) -> None:
     """Train one run, as far as it is not done."""
     train_run(data, runs / name, *RUNS[name].words())
@@ -60,6 +73,67 @@ def measure(name: str, data: Path, runs: Path) -> None:
         call(data, "evaluate", out, setting.data, *setting.probe_words("content"), "--json", scores)
     if not grid.exists():
         call(data, "grid", out, setting.data, "-o", grid)
+
+
+def audit(name: str, data: Path, runs: Path) -> None:
+    """Look for leaks in one run and let judges see its swaps, as far as it is not done."""
+    setting, file = RUNS[name].setting, RESULTS / f"{name}-audit.json"
+    if not file.exists():
+        asked = ["--metrics", "none", "--probes", "none", "--audit", "--judges", "--frechet"]
+        words = [*setting.probe_words("content"), *asked]
+        call(data, "evaluate", runs / name, setting.data, *words, "--json", file)
+
+
+def curve() -> None:
+    """Draw the errors after each budget: of swaps, and of the same images given back."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axes = figure.subplots(1, len(CURVES))
+    for ax, (what, names) in zip(axes, CURVES.items(), strict=True):
+        files = {minutes: RESULTS / f"{name}.json" for minutes, name in names.items()}
+        found = {m: Scores.load(file) for m, file in files.items() if file.exists()}
+        for metric, label in zip(METRICS, ("AlexNet", "VGG", "MSE"), strict=True):
+            swaps, returned = [], []
+            for scores in found.values():
+                assert scores.transfer is not None
+                moved = scores.transfer.metrics[metric]
+                swaps.append(moved.ratio.value)
+                floor = moved.copies[moved.floor].value
+                returned.append(scores.reconstruction[metric].value / floor)
+            (line,) = ax.plot(list(found), swaps, "o-", label=f"{label}, swapped")
+            ax.plot(
+                list(found), returned, "s:", color=line.get_color(), label=f"{label}, given back"
+            )
+        ax.set(title=what, xlabel="minutes of training", xscale="log", ylim=(0, None))
+        ax.set_xticks(list(found), [str(minutes) for minutes in found])
+        ax.minorticks_off()
+    axes[0].set_ylabel("error, share of the better copy")
+    axes[-1].legend(fontsize="small")
+    figure.savefig(IMAGES / "lord-curve.png", dpi=110)
+
+
+def audits() -> None:
+    """Print what the audits found, as Markdown: the plain linear probe beside the best one."""
+    print("| run | factor | code | linear probe | best probe | which | p | verdict |")
+    print("|" + "---|" * 8)
+    for name in RUNS:
+        file = RESULTS / f"{name}-audit.json"
+        found = Scores.load(file).audit if file.exists() else None
+        for leak in [] if found is None else found.leaks:
+            cells = ["-"] * 3
+            if leak.probes:
+                best = max(leak.probes, key=lambda probe: probe.gain)
+                plain = next(probe for probe in leak.probes if probe.name == "linear")
+                cells = [accuracy(plain), accuracy(best), best.name]
+            texts = [*cells, f"{leak.p_value:.3f}", f"{leak.level}: {leak.verdict}"]
+            print(f"| {name} | {leak.factor} | {leak.space} | {' | '.join(texts)} |")
+
+
+def accuracy(probe: LeakProbe) -> str:
+    """With its interval and the larger of both chances."""
+    found, chance = probe.result, max(probe.result.chance, probe.permuted)
+    return f"{share(Estimate(found.accuracy, found.low, found.high)).strip()} (chance {chance:.1%})"
 
 
 def table() -> None:
@@ -111,4 +185,8 @@ def row(scores: Scores) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(train, measure, table, RUNS, __doc__)
+    alone = {"audits": audits, "curve": curve}
+    if len(sys.argv) == 2 and sys.argv[1] in alone:
+        alone[sys.argv[1]]()
+    else:
+        main(train, measure, table, RUNS, __doc__, more={"audit": audit})

@@ -121,22 +121,27 @@ def matmul_peak(dtype: torch.dtype) -> float:
     return 2 * 4096**3 / best / 1e12
 
 
+def floating_point_work(step: Callable[[], None]) -> float:
+    """TFLOP of the convolutions and matrix products of a step."""
+    step()  # what is made once, such as the features of the true images
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return float(counter.get_total_flops()) / 1e12
+
+
 def compare() -> None:
     batch = 32
     steps = {"plain float32": plain(batch), "unmingle": ours("paper", batch)}
-    with FlopCounterMode(display=False) as counter:
-        steps["plain float32"]()
-    work = counter.get_total_flops() / 1e12
+    work = {name: floating_point_work(step) for name, step in steps.items()}
     seconds = timed(steps, 7)
     peaks = {"plain float32": torch.float32, "unmingle": torch.bfloat16}
-    print(f"work of the plain step: {work:.3f} TFLOP (convolutions and matrix products)")
     for name, value in seconds.items():
         peak = matmul_peak(peaks[name])
-        rate = work / value
+        rate = work[name] / value
         print(
             f"{name:14} {value * 1e3:7.0f} ms a step  {batch / value:6.1f} images/s  "
-            f"{rate:.2f} TFLOP/s of plain work, {rate / peak:.0%} of the {peak:.2f} that "
-            f"{str(peaks[name]).removeprefix('torch.')} matrix products reach"
+            f"{work[name]:.3f} TFLOP a step, {rate:.2f} TFLOP/s: {rate / peak:.0%} of the "
+            f"{peak:.2f} that {str(peaks[name]).removeprefix('torch.')} matrix products reach"
         )
     print(f"ratio {seconds['plain float32'] / seconds['unmingle']:.2f}")
 

@@ -40,8 +40,10 @@ def some_images(test: FactorDataset, identity: str) -> tuple[Any, Any]:
 
 
 def draw(run: Run, place: Place) -> None:
-    """The grid of one run."""
+    """The grid of one run; none of a model with a single code, which has nothing to swap."""
     model: Any = um.load(place.folder(run))
+    if len(model.code_spaces) < 2:
+        return
     test = rows_for(model, place.source(run.setting), Reading()).test
     assert test is not None
     roles = read_record(run, place)["details"][TABLE.score]["context"]["roles"]

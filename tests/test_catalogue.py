@@ -29,7 +29,7 @@ def test_embedded_sets_load_and_keep_their_origin():
 
 
 def test_every_set_says_what_it_is():
-    assert len(CATALOGUE) == 29
+    assert len(CATALOGUE) == 30
     for name, entry in CATALOGUE.items():
         found = entry.get()
         assert found.name == name and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)

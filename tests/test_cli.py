@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,13 @@ import unmingle as um
 from unmingle.cli import VERBS, main
 from unmingle.commands import demo
 from unmingle.commands._data import Reading, Splitting, keep_values, rows_for, value_codes
+from unmingle.commands.train import _examples as train_examples
+from unmingle.commands.train import parsed
+from unmingle.data.edges import edge_maps
+from unmingle.data.sets import digits as digits_set
+from unmingle.data.sets._base import Experiment, Protocol
 from unmingle.errors import ConfigError, DataError
+from unmingle.methods import METHODS
 
 SIZE = 32
 # Networks as small as they come: what is tested here is what happens around them.
@@ -53,7 +61,7 @@ def test_help_lists_every_verb_and_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    [*VERBS, "train lord", "data describe", "data convert"],
+    [*VERBS, "train lord", "data describe", "data convert", "data edges"],
     ids=lambda v: v.replace(" ", "-"),
 )
 def test_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,6 +70,20 @@ def test_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[
     text = capsys.readouterr().out
     assert end.value.code == 0
     assert f"unmingle {verb}" in text.partition("Example:\n")[2]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_examples_of_train_can_be_typed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = train_examples(METHODS[name])
+    assert len(examples) == 3
+    for words in map(str.split, examples):
+        kind, args = parsed(words[1], words[2:])
+        assert kind is METHODS[name] and (args.data, words[2]) == (words[2], args.data)
+        if args.data == "shapes3d":
+            kind(args.method).check(replace(args.reading, draw=200).load("shapes3d"))
 
 
 def test_every_verb_has_its_module() -> None:
@@ -120,6 +142,9 @@ def test_an_interruption_has_no_traceback(monkeypatch: pytest.MonkeyPatch) -> No
         ("recombine nowhere --take class=a --take class=b -o x.png", "twice"),
         ("retrieve nowhere digits --query a.png -k 0", "-k 0"),
         ("evaluate nowhere digits --json x.txt", "--json x.txt"),
+        ("evaluate nowhere digits --pairs 0", "--pairs 0: at least 1"),
+        ("evaluate nowhere digits --pairs -5", "--pairs -5: at least 1"),
+        ("evaluate nowhere digits --seed -1", "--seed -1: 0 or more"),
         ("demo --budget soon", "--budget 'soon'"),
     ],
 )
@@ -228,6 +253,105 @@ def test_contradicting_split_flags() -> None:
         Splitting(test_cells="pose")
 
 
+# ---------------------------------------------------------------------- what train fills in
+
+
+@pytest.mark.parametrize(
+    ("data", "run"),
+    [
+        ("photos", "lord-photos"),
+        ("photos/", "lord-photos"),
+        ("deep/photos.v2", "lord-photos.v2"),
+        ("there.npz", "lord-there"),
+        (".", "lord-here"),
+        ("digits", "lord-digits"),
+    ],
+)
+def test_the_run_folder_has_the_names_of_method_and_data(
+    data: str, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("there.npz").touch()
+    assert parsed("lord", [data])[1].training.out == Path("runs") / run
+    assert parsed("lord", [data, "-o", "x"])[1].training.out == Path("x")
+    (Path("runs") / run).mkdir(parents=True)
+    (Path("runs") / run / "config.json").touch()
+    with pytest.raises(um.UnmingleError, match=f"runs/{run} already holds"):
+        parsed("lord", [data])
+
+
+def test_a_set_that_a_paper_trained_on_needs_no_more_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from unmingle.training import hardware
+
+    monkeypatch.chdir(tmp_path)
+
+    def train(*more: str) -> Any:
+        return parsed("lord", ["cars3d", *more])[1]
+
+    monkeypatch.setattr(hardware, "choose_device", lambda device: "cpu")
+    args = train()
+    assert (args.method.preset, args.method.class_factor) == ("laptop", "object")
+    assert (args.reading.size, args.splitting.test_protocol) == ("64", "lord")
+    assert args.training.budget == "15min"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("cars3d, as in A. Gabbay, Y. Hoshen") and "preset laptop" in line
+    assert "--size 64 --class-factor object --test-protocol lord" in line
+    assert train("--quiet").reading.size == "64" and capsys.readouterr().err == ""
+
+    devices = []
+    monkeypatch.setattr(hardware, "choose_device", lambda device: devices.append(device) or "cuda")
+    args = train("--device", "cuda:1")
+    assert devices == ["cuda:1"]
+    assert (args.method.preset, args.method.perceptual) == ("paper", "vgg16")
+    assert args.training.budget == "400epochs"
+    # What is given stays, however it is written.
+    args = train("--class_factor=azimuth", "--size", "32", "--perceptual", "none", "--budget", "1h")
+    assert (args.method.class_factor, args.reading.size) == ("azimuth", "32")
+    assert (args.method.preset, args.method.perceptual) == ("paper", "none")
+    assert (args.training.budget, args.splitting.test_protocol) == ("1h", "lord")
+    small = train("--preset", "laptop")
+    assert (small.method.preset, small.training.budget) == ("laptop", "15min")
+    assert small.method.perceptual != "vgg16" and small.method.class_factor == "object"
+    # Held out otherwise: it is another experiment, and all is told.
+    capsys.readouterr()
+    for split in (["--test", "0.2"], ["--test-by", "object"], ["--split-seed", "1"]):
+        own = train(*split)
+        assert (own.method.class_factor, own.reading.size) == ("class", None)
+        assert own.splitting.test_protocol is None
+    assert parsed("vae", ["cars3d"])[1].reading.size is None  # no paper's
+    assert capsys.readouterr().err == ""
+
+
+def test_a_short_command_is_continued_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(self: um.Method, *args: object) -> None:
+        raise KeyboardInterrupt
+
+    known = Experiment("lord", {"class_factor": "digit"}, "--size 32")
+    split = Protocol("", "Somebody, 2020", lambda data: data.split(0.25, 3), experiments=(known,))
+    entry = replace(digits_set.SET, splits={"theirs": split})
+    monkeypatch.setattr(digits_set, "SET", entry)
+    monkeypatch.chdir(tmp_path)
+    flags = TRAIN.partition("--budget")[2].replace("--quiet", "")
+    short = ["train", "lord", "digits", "--draw", "60", "--budget", *flags.split()]
+    with monkeypatch.context() as patch:
+        patch.setattr(um.Method, "save", stopped)
+        assert main(short) == 130
+    run = tmp_path / "runs" / "lord-digits"
+    assert (run / "checkpoint").is_dir() and not (run / "model.safetensors").exists()
+    capsys.readouterr()
+    assert "already holds" in failure(capsys, *short)
+    assert main([*short, "--resume"]) == 0
+    model = um.load(run)
+    assert model.config.class_factor == "digit" and model.data_shape == (32, 32, 1)
+    rows = rows_for(model, "digits", Reading())
+    assert rows.test is not None and len(rows.test) == 15
+
+
 # ---------------------------------------------------------------------- from training to scores
 
 
@@ -285,6 +409,34 @@ def test_other_data_are_used_whole(
         rows.part("held-out")
 
 
+def test_a_file_of_another_name_after_a_run_that_cropped(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 40, 36, 1), np.uint8)
+    for number, image in enumerate(pixels):
+        folder = tmp_path / "photos" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[:, :, 0]).save(folder / f"{number}.png")
+    photos, out, file = tmp_path / "photos", tmp_path / "run", tmp_path / "photos.npz"
+    words = TRAIN.replace("digits --draw 60", str(photos)).replace("digit ", "class ").split()
+    assert main([*words, "--fit", "crop", "--out", str(out)]) == 0
+    assert main(["data", "convert", str(photos), str(file), "--size", "32", "--fit", "crop"]) == 0
+    model = um.load(out)
+    rows = rows_for(model, str(file), Reading())
+    assert rows.train is not None and rows.test is not None  # the same data, split again
+    um.FactorDataset(images=pixels, name="whole").save(tmp_path / "whole.npz")
+    found = rows_for(model, str(tmp_path / "whole.npz"), Reading()).whole
+    assert np.array_equal(found.take(), um.load_data(pixels, size=32, fit="crop").take())
+
+
+def test_the_pixel_limit_of_pictures_is_a_flag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a").mkdir()
+    Image.new("L", (40, 40)).save(tmp_path / "a/0.png")
+    describe = ("data", "describe", tmp_path, "--pixel-limit")
+    assert "--pixel-limit" in failure(capsys, *describe, 1000)
+    assert main([*map(str, describe), "2000"]) == 0
+
+
 def test_recombine_files(run: Path, model: um.Method, files: Path, tmp_path: Path) -> None:
     line = ["recombine", run, "--take", f"class={files}/0.png", "--take", f"content={files}/1.png"]
     assert main([*map(str, line), "-o", str(tmp_path / "z.png")]) == 0
@@ -304,6 +456,23 @@ def test_recombine_folders(
     capsys.readouterr()
     assert "already holds" in failure(capsys, "recombine", run, *take, "-o", out)
     assert "content" in failure(capsys, "recombine", run, *take[:2], "-o", tmp_path / "y.png")
+
+
+def test_a_code_can_be_zero(
+    run: Path, model: um.Method, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["recombine", str(run), "--take", f"class={files}/0.png"]
+    out = tmp_path / "z.png"
+    assert main([*line, "--zero", "content", "-o", str(out)]) == 0
+    code = model.encode(picture(files / "0.png")[None, :, :, None])["class"]
+    wanted = model.decode({"class": code, "content": np.zeros((1, 16))})[0, :, :, 0]
+    assert np.array_equal(picture(out), wanted)
+    other = ["-o", tmp_path / "y.png"]
+    capsys.readouterr()
+    assert "--zero contnet" in failure(capsys, *line, "--zero", "contnet", *other)
+    both = failure(capsys, *line, "--zero", "class", "--zero", "content", *other)
+    assert "--zero class" in both and "--take class=" in both
+    assert "--zero content" in failure(capsys, *line, *other)
 
 
 def test_files_of_another_size_are_resized_and_it_is_said(
@@ -405,6 +574,31 @@ def test_evaluate_scores_the_held_out_rows(
     assert scores["context"]["test"]["rows"] == 15 and scores["context"]["train"]["rows"] == 45
 
 
+def test_a_space_that_nothing_swaps_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["evaluate", run, "digits", "--probes", "none"]
+    said = failure(capsys, *line, "--take", "content")  # one factor is named, a swap needs two
+    assert "--take content: nothing that is asked for swaps codes" in said
+    both = [*line, "--role", "content=digit"]
+    assert "nothing that is asked" in failure(capsys, *both, "--take", "class")  # twice the same
+    none = [*line, "--metrics", "none"]
+    assert "nothing that is asked" in failure(capsys, *none, "--take", "class")
+    assert "--take style: it is class or content" in failure(capsys, *none, "--take", "style")
+    assert main([*map(str, none), "--take", "content", "--frechet"]) == 0
+    assert "recombined (content of another image)" in capsys.readouterr().out
+
+
+def test_scores_hold_what_was_told_of_the_data(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "scores.json"
+    line = ["evaluate", str(run), "digits", "--metrics", "none", "--probes", "none"]
+    assert main([*line, "--values", "digit=0:5", "--part", "train", "--json", str(file)]) == 0
+    given = json.loads(file.read_text())["context"]["given"]
+    assert given == {"data": "digits", "part": "train", "reading": ["--values", "digit=0:5"]}
+
+
 def test_convert_keeps_the_data(
     digits: um.FactorDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -413,6 +607,22 @@ def test_convert_keeps_the_data(
     assert um.load_data(file).fingerprint() == digits.fingerprint()
     assert main(["data", "describe", str(file), "--values", "digit=0:2"]) == 0
     assert "2 of 10 values" in capsys.readouterr().out
+
+
+def test_edges_are_written_beside_their_pictures(
+    digits: um.FactorDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "new" / "both.npz"
+    line = ["data", "edges", "digits", str(file), "--draw", "60", "--size", "32"]
+    assert main([*line, "--column", "kind", "--sigma", "2"]) == 0
+    both = um.load_data(file)
+    assert np.array_equal(both.images[:60], digits.images)
+    assert np.array_equal(both.images[60:], edge_maps(digits.take(), 2.0))
+    assert both.names("kind") == ("picture", "edges")
+    assert both.factor("kind").tolist() == [0] * 60 + [1] * 60
+    capsys.readouterr()
+    assert "both.npz exists" in failure(capsys, *line)
+    assert "--sigma 0" in failure(capsys, *line, "--overwrite", "--sigma", "0")
 
 
 # ---------------------------------------------------------------------- demo

@@ -14,7 +14,7 @@ from test_methods import ROWS, Killed, assert_same, fit, kill, labelled, refused
 import unmingle as um
 from unmingle.data import shapes3d
 from unmingle.methods import lord
-from unmingle.methods.distance import image_distance, layer_weight
+from unmingle.methods.distance import distance_to, image_distance, layer_weight, stored_bytes
 from unmingle.methods.lord import LORDConfig, style_clusters
 from unmingle.nn.perceptual import VGG16, EfficientNetLite0
 from unmingle.training.images import ImageSource
@@ -249,9 +249,32 @@ def test_vggs_layers_count_one_each():
     wanted = (made - true).abs().mean()
     for one, other in zip(net(made), net(true), strict=True):
         wanted = wanted + (one - other).abs().mean()
-    weight = layer_weight("vgg16", 0.3)
-    found = image_distance(made, true, net, net(true), weight)
+    assert layer_weight("vgg16", 0.3) is None
+    found = image_distance(made, true, net, net(true))
     assert found.item() == pytest.approx(wanted.item(), rel=1e-4)
+
+
+def test_images_outside_the_training_set_have_their_own_scales():
+    data = labelled((32, 32, 3), rows=4)
+    true, made = view(data, [0, 1]).images, view(data, [2, 3]).images
+    net = EfficientNetLite0()
+    wanted = (made - true).abs().mean()
+    for one, other in zip(net(made), net(true), strict=True):
+        each = (one - other).abs().mean((1, 2, 3)) / other.abs().mean((1, 2, 3))
+        wanted = wanted + 0.3 * each.mean()
+    found = distance_to(true, "efficientnet-lite0", 0.3)(made)
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-4)
+    alone = [distance_to(true[[i]], "efficientnet-lite0", 0.3)(made[[i]]) for i in (0, 1)]
+    assert (alone[0] + alone[1]).item() / 2 == pytest.approx(found.item(), rel=1e-4)
+
+
+def test_the_memory_for_stored_features_is_known_beforehand():
+    data = labelled((32, 36, 3), rows=12)
+    _, stages = build(data, perceptual="efficientnet-lite0")
+    take_step(stages[0], view(data, [0, 1]))
+    stored = stages[0].distance._targets._stored
+    assert stages[0].memory() == sum(t.numel() * t.element_size() for t in stored) > 0
+    assert stored_bytes(data.images, "none") == 0
 
 
 def test_a_step_moves_the_generator_and_the_rows_of_its_batch():
@@ -396,6 +419,17 @@ def test_a_uniform_start_is_left_as_it_is():
     assert_same(before, state_of(model))
 
 
+def test_trained_codes_are_kept_by_a_run_that_starts_from_them(tmp_path):
+    data, options = labelled(), {"start": "components", "second_stage": 0.0}
+    first = train(data, out=tmp_path / "first", **options)
+    second = train(
+        data, start_from=tmp_path / "first", budget="1steps", code_lr=1e-9, generator_lr=1e-9,
+        **options,
+    )  # fmt: skip
+    for name in ("content.weight", "classes.weight"):
+        torch.testing.assert_close(state_of(second)[name], state_of(first)[name])
+
+
 def test_components_of_a_posterior_are_its_means():
     model, (stage, _) = build(labelled(), start="components", regulariser="kl")
     stage.setup()
@@ -500,6 +534,12 @@ def test_the_generator_rests_while_the_codes_are_learnt(monkeypatch, recombined)
     assert changed(before, after) == {"class_encoder", "content_encoder"}
 
 
+def test_a_content_encoder_of_stage_one_rests_in_stage_two(monkeypatch):
+    """Nothing in Eq. 8 would keep the class out of what it says."""
+    before, after, _ = stage_two(monkeypatch, variant="semi-amortised", recombined=1.0)
+    assert changed(before, after) == {"generator", "class_encoder"}
+
+
 def test_encoders_keep_to_the_directions_of_the_codes(monkeypatch):
     data, options = labelled(), {"start": "components", "class_dim": 7, "noise": 0.5}
     _, state, model = stage_two(monkeypatch, floor=20.0, **options)
@@ -514,7 +554,7 @@ def test_encoders_keep_to_the_directions_of_the_codes(monkeypatch):
     kept = int((values**2 / 20 > 20 * 0.5**2).sum())
     off = codes["content"] - content.mean(0)
     assert 0 < kept < 6 and np.abs(off @ axes[kept:].T).max() < 1e-4
-    _, state, _ = stage_two(monkeypatch, floor=0.0, **options)
+    _, state, _ = stage_two(monkeypatch, floor=0.0, class_error="plain", **options)
     for space, dim in (("class", 7), ("content", 6)):
         assert torch.equal(state[f"{space}_subspace.projector"], torch.eye(dim))
 
@@ -581,6 +621,11 @@ def test_semi_amortised_without_second_stage_could_not_encode():
     assert LORDConfig(variant="amortised", second_stage=0.0).second_stage == 0
 
 
+def test_a_whitened_class_error_without_subspaces_would_be_the_plain_one():
+    refused(lambda: LORDConfig(floor=0.0), "--floor", "--class-error plain", kind=um.ConfigError)
+    assert LORDConfig(floor=0.0, class_error="plain").floor == 0
+
+
 def test_the_amortised_class_code_is_the_mean_of_its_class_in_the_batch():
     data = labelled()
     model, (stage,) = build_large(data, variant="amortised", decay=0.0, noise=0.0)
@@ -599,6 +644,19 @@ def test_the_amortised_class_code_is_the_mean_of_its_class_in_the_batch():
     loss.backward()
     encoders = [model.network["class_encoder"], model.network["content_encoder"]]
     assert all(p.grad.abs().sum() > 0 for net in encoders for p in net.parameters())
+
+
+def test_the_amortised_class_code_is_a_mean_over_the_batches_of_all_processes():
+    data = labelled()
+    _, (stage,) = build_large(data, variant="amortised")
+    rows = torch.tensor([0, 4, 8, 5])  # kinds 0, 0, 0, 1
+    images, labels = view(data, rows).images, torch.tensor([0, 0, 0, 1])
+    codes = stage.network["class_encoder"](images).detach()
+    part = View(images[:2], rows[:2], batch=4)
+    others = {torch.float32: codes[2:], torch.int64: labels[2:]}
+    part.gather = lambda own: torch.cat([own, others[own.dtype]])
+    mean = codes[:3].mean(0)
+    torch.testing.assert_close(stage._classes(part), torch.stack([mean, mean]))
 
 
 def test_the_semi_amortised_class_code_is_the_tables():
@@ -639,6 +697,14 @@ def test_codes_found_by_optimisation_fit_the_images(regulariser):
     assert np.abs(found - images / 255).mean() < 0.8 * np.abs(first - images / 255).mean()
     assert_same(before, state_of(model))
     assert all(p.grad is None for p in model.network.parameters())
+    for space, alone in model.encode(images[1:3]).items():  # whatever is beside them
+        np.testing.assert_allclose(alone, codes[space][1:3], rtol=1e-3, atol=1e-3)
+
+
+def test_an_amortised_model_has_no_start_for_optimisation():
+    model = train(variant="amortised", second_stage=0.0)
+    items = torch.zeros(2, 3, 16, 16)
+    refused(lambda: model.optimise_codes(items), "amortised", kind=um.ConfigError)
 
 
 # ---------------------------------------------------------------------- classes

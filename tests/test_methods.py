@@ -656,6 +656,34 @@ def test_wrong_settings_are_refused(name):
 
 
 @every_method
+def test_networks_that_do_not_fit_in_memory_are_refused_before_they_are_built(name, monkeypatch):
+    build, devices = METHODS[name].build, []
+
+    def spy(*args):
+        devices.append(torch.get_default_device().type)
+        return build(*args)
+
+    monkeypatch.setattr(METHODS[name], "build", spy)
+    monkeypatch.setattr("unmingle.training.run.free_memory", lambda: 1000)
+    refused(lambda: fit(name), "more memory and 1 kB are free", kind=um.RunError)
+    assert devices == ["meta"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("seed", "1"), ("seed", None), ("seed", 0.5), ("threads", "2"), ("sample_every", "2"),
+     ("device", 0), ("precision", None)],
+)  # fmt: skip
+def test_options_of_the_wrong_type_name_the_flag(option, value):
+    model = make("lord")
+    refused(
+        lambda: model.fit(ROWS["lord"].data(), **{option: value}),
+        f"--{option.replace('_', '-')}",
+        kind=um.ConfigError,
+    )
+
+
+@every_method
 def test_wrong_options_of_fit_are_refused(name):
     refused(lambda: fit(name, checkpoint_evry=1), "checkpoint_evry", "'checkpoint_every'")
     refused(lambda: fit(name, budget="soon"), "--budget")

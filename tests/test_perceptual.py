@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from unmingle.cache import cache_folder
 from unmingle.errors import ConfigError, RunError
 from unmingle.nn import perceptual
 from unmingle.nn.perceptual import (
@@ -19,7 +20,6 @@ from unmingle.nn.perceptual import (
     EfficientNetLite0,
     FeatureNet,
     TargetFeatures,
-    cache_folder,
     feature_net,
     style_features,
     to_rgb,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zlib
@@ -368,6 +369,17 @@ def test_bombs_are_refused_by_their_header(tmp_path: Path, side: int) -> None:
         warnings.simplefilter("ignore")
         with pytest.raises(DataError, match=r"bomb.png.*pixel limit of 64,000,000"):
             load_data(tmp_path, size=64)
+
+
+def test_decoded_files_go_where_something_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "set/a/0.png", flat(9))
+    monkeypatch.setenv("UNMINGLE_CACHE", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    data = load_data(tmp_path / "set", memory_limit=0)
+    assert len(data) == 1 and not (tmp_path / ".set.unmingle").exists()
+    assert len(list((tmp_path / "home/decoded").glob("*.npy"))) == 1
 
 
 def test_the_pixel_limit_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def test_an_h5_has_the_keys_of_an_npz(tmp_path: Path) -> None:
     assert data.factors["pet"].tolist() == [1, 0, 1, 1]
     assert data.continuous["age"].tolist() == [0.5, 1, 2, 3]
     assert load_data(tmp_path / "x.h5", size=16, memory_limit=0).shape == (16, 16, 3)
-    with pytest.raises(ConfigError, match=r"rows= is for 3dshapes.h5"):
+    with pytest.raises(ConfigError, match=r"rows= \(--draw\) is for 3dshapes.h5"):
         load_data(tmp_path / "x.h5", rows=2)
 
 

@@ -36,6 +36,8 @@ class Get:
     """A data set by name: unmingle data list."""
     folder: Annotated[Path | None, flag("FOLDER", unset="($UNMINGLE_DATA or ~/.cache)")] = None
     """Where its files go."""
+    extra: bool = False
+    """Also the files that only an option of the set reads, such as svhn's extra part."""
 
 
 def list_sets(argv: Sequence[str]) -> None:
@@ -86,6 +88,7 @@ def get(argv: Sequence[str]) -> None:
         "Download a data set by name, where its owners allow that; its files are checked by hash.",
         "data get cars3d",
         "data get mnist --folder data/mnist",
+        "data get svhn --extra",
     )
     from unmingle.data.catalogue import named_set
     from unmingle.data.sets._download import fetch
@@ -102,7 +105,7 @@ def get(argv: Sequence[str]) -> None:
             f"its files out in {folder} as shown above"
         )
     say(f"{entry.title}: {entry.licence}")
-    files = fetch(entry, folder, progress=True)
+    files = fetch(entry, folder, progress=True, extra=args.extra)
     say(f"{folder}: {', '.join(file.name for file in files)}")
     beside = "" if args.folder is None and not entry.embedded else f" --folder {folder}"
     say(f"unmingle data describe {entry.name}{beside}")
@@ -115,6 +118,10 @@ def about(entry: NamedSet, folder: Path | None) -> str:
     lines += _field("from", entry.url)
     for name, protocol in entry.splits.items():
         lines += _field("split", f"{name}: {protocol.summary} ({protocol.paper})")
+        for found in protocol.experiments:
+            first = entry.experiment(found.method) == (name, found)
+            named = "" if first else f" --test-protocol {name}"
+            lines += _field("", f"unmingle train {found.method} {entry.name}{named}")
     for name, default in entry.options().items():
         lines += _field("option", f"{name}={default}")
     for trap in entry.traps:

@@ -45,11 +45,13 @@ class Reading:
     views: Annotated[int | None, flag("N")] = None
     """See vectors of points in space (x, y, z of each) from N random directions: adds `view`."""
     draw: Annotated[int | None, flag("N")] = None
-    """Draw this many rows of a data set by name, .h5 or videos."""
+    """Draw this many rows of a data set by name, of 3dshapes.h5 or of videos."""
     folder: Annotated[str | None, flag("FOLDER", unset="($UNMINGLE_DATA or ~/.cache)")] = None
     """Where the files of a data set by name are."""
     option: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("NAME=VALUE")] = ()
     """An option of a data set by name: cameras=channels; repeatable."""
+    pixel_limit: Annotated[int | None, flag("N", unset="(64000000)")] = None
+    """Pictures of more pixels are refused: they may be made to fill the memory."""
     memory_limit: Annotated[str | None, flag("4GB", unset="(half of the free memory)")] = None
     """Larger data are decoded into a memory-mapped file."""
     cache: Annotated[Path | None, flag("FOLDER", unset="(a hidden one beside the data)")] = None
@@ -65,21 +67,41 @@ class Reading:
         """
         from unmingle.data import load_data
 
-        options = {"progress": True} | _options(self.option)
+        return self._derived(load_data(source, **(self._settings() | self._own())))
+
+    def load_columns(self, name: str) -> FactorDataset:
+        """A set by name with its columns; its images are not read where these do without them.
+
+        Raises:
+            DataError, ConfigError: as `load_data`.
+        """
+        from unmingle.data.catalogue import named_set
+        from unmingle.data.options import read_options
+        from unmingle.data.readers import changed
+
+        options = replace(read_options(**self._settings()), pixels=False)
+        return self._derived(changed(named_set(name).load(options, **self._own()), options))
+
+    def _own(self) -> dict[str, Any]:
+        """Options of one kind of source."""
+        options = _options(self.option)
         options |= {} if self.draw is None else {"rows": self.draw}
         options |= {} if self.folder is None else {"folder": self.folder}
-        data = load_data(
-            source,
-            size=_size(self.size),
-            fit=self.fit,
-            channels=self.channels,
-            factors=None if self.factors is None else self.factors.split(","),
-            memory_limit=self.memory_limit,
-            cache=self.cache,
-            skip_bad=self.skip_bad,
-            **options,
-        )
-        return self._derived(data)
+        return options
+
+    def _settings(self) -> dict[str, Any]:
+        """What all sources take."""
+        return {
+            "size": _size(self.size),
+            "fit": self.fit,
+            "channels": self.channels,
+            "factors": None if self.factors is None else self.factors.split(","),
+            "memory_limit": self.memory_limit,
+            "cache": self.cache,
+            "skip_bad": self.skip_bad,
+            "progress": True,
+            **({} if self.pixel_limit is None else {"pixel_limit": self.pixel_limit}),
+        }
 
     def _derived(self, data: FactorDataset) -> FactorDataset:
         """With what is made from the columns and items that were read."""
@@ -258,7 +280,8 @@ def _fitting(
     reading = given
     if recipe is not None:
         same = Path(source).name == Path(recipe.source).name
-        known = recipe.reading if same else Reading(fit=recipe.reading.fit)
+        theirs = recipe.reading
+        known = theirs if same else Reading(fit=theirs.fit, pixel_limit=theirs.pixel_limit)
         reading = replace(known, **given.given())
     shape, changed = tuple(model.data_shape), ""
     size: dict[str, Any] = {}
@@ -268,9 +291,11 @@ def _fitting(
     if size and (named or path.is_dir() or path.suffix.lower() in ENDINGS):
         # Pictures of different sizes can be read at one size only, large ones most quickly so.
         data = replace(reading, **size).load(source)
-        changed = "" if named else _changed_size(path, data, shape)
+        changed = "" if named else _changed_size(path, data, shape, reading.pixel_limit)
     else:
-        data = reading.load(source)
+        # A file is read as it is: the run's way to a size is for the step to the model's, below.
+        first = reading if reading.size else replace(reading, fit=None)
+        data = first.load(source)
         if size and data.is_images and data.shape != shape:
             changed = f"{source}: {_sides(data.shape)} brought to the model's {_sides(shape)}"
             data = load_data(data, size=shape[:2], fit=reading.fit, channels=shape[2])
@@ -282,7 +307,9 @@ def _fitting(
     return data, changed
 
 
-def _changed_size(path: Path, data: FactorDataset, shape: Sequence[int]) -> str:
+def _changed_size(
+    path: Path, data: FactorDataset, shape: Sequence[int], pixel_limit: int | None
+) -> str:
     """A line if the first picture had another size than the model's."""
     from unmingle.data.options import PIXEL_LIMIT
     from unmingle.data.pixels import read_header
@@ -290,7 +317,7 @@ def _changed_size(path: Path, data: FactorDataset, shape: Sequence[int]) -> str:
     if data.files is None:
         return ""
     first = (path if path.is_dir() else path.parent) / str(data.files[0])
-    header = read_header(first, PIXEL_LIMIT)
+    header = read_header(first, pixel_limit or PIXEL_LIMIT)
     if (header.height, header.width) == tuple(shape[:2]):
         return ""
     return f"{first}: {header.width}x{header.height} brought to the model's {shape[1]}x{shape[0]}"

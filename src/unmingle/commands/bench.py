@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from unmingle.errors import ConfigError, nearest
+from unmingle.errors import ConfigError, RunError, nearest
 
 from ._common import flag, parse, required, say
 
@@ -23,7 +23,8 @@ class Bench:
     out: Annotated[Path, flag("FOLDER", "-o")] = Path("bench")
     """Where runs, scores and tables go; what is done there is not done again."""
     data: Annotated[Path | None, flag("FOLDER")] = None
-    """Where sprites.npz, chairs.npz and cmu_faces.npz are, for the scale laptop."""
+    """Where sprites.npz, chairs.npz and cmu_faces.npz are, or folders of pictures of these names;
+    for the scale laptop."""
     scale: Literal["auto", "laptop", "paper"] = "auto"
     """paper: published data, the preset paper, the paper's epochs. laptop: minutes a run on data
     that are at hand. auto: paper where data for it and a GPU are there."""
@@ -77,6 +78,9 @@ def run(argv: Sequence[str]) -> None:
     if args.dry_run:
         print("\n".join(outline(table, runs, missing, place)))
         return
+    from unmingle.training.hardware import choose_device
+
+    choose_device(args.device)  # refused here, and not run by run
     for text in missing:
         say(f"left out: {text}")
     if not runs:
@@ -85,12 +89,16 @@ def run(argv: Sequence[str]) -> None:
         raise ConfigError(f"{table.name}: {why} at the scale {scale}{other}")
     say(f"{table.name} at the scale {scale}: {len(runs)} runs, {total([r.budget for r in runs])}")
     try:
-        file, _ = bench(table, runs, place)
+        file, _, failed = bench(table, runs, place)
     except KeyboardInterrupt:
         say("stopped; the same command goes on from here")
         raise
     print(file.read_text(), end="")
     say(f"{file}: the table")
+    if failed:
+        count = f"{len(failed)} of {len(runs)} runs"
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise RunError(f"{count} were left out (the same command tries them again): {reasons}")
 
 
 def listing() -> str:

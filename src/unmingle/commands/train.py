@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -18,24 +20,26 @@ from ._data import Reading, Recipe, Splitting, keep_values
 C = TypeVar("C")
 
 ABOUT = """\
-usage: unmingle train METHOD DATA --out RUN ...
+usage: unmingle train METHOD DATA ...
 
 Train a method on a folder of class folders, an .npz, an .h5, or a data set by name
-(unmingle data list).
+(unmingle data list). Of such a set, what is not given is as in the paper that trained METHOD
+on it.
 
 {methods}
 
 unmingle train METHOD --help shows all flags.
 
 Example:
-  unmingle train lord photos/ --size 64 --budget 15min --out runs/a"""
+  unmingle train lord photos/ --size 64 --budget 15min --out runs/a
+  unmingle train lord cars3d"""
 
 
 @dataclass(frozen=True)
 class Training:
     """How long and on what to train, and what to leave behind."""
 
-    out: Annotated[Path, required("RUN", "-o")]
+    out: Annotated[Path | None, flag("RUN", "-o", unset="(runs/METHOD-DATA)")] = None
     """The run folder."""
     budget: str = "15min"
     """How long in all: a time (90s, 15min, 2h), steps (5000steps) or epochs (200epochs)."""
@@ -76,7 +80,9 @@ class Training:
 
         settings = {f.name for f in fields(TrainSettings)}
         TrainSettings(**{k: v for k, v in vars(self).items() if k in settings})
-        if not (self.resume or self.overwrite) and self.out.is_dir() and any(self.out.iterdir()):
+        if self.resume or self.overwrite or self.out is None:
+            return
+        if self.out.is_dir() and any(self.out.iterdir()):
             RunFolder(self.out)
 
 
@@ -113,17 +119,75 @@ def parsed(name: str, flags: Sequence[str]) -> tuple[Any, Train[Any]]:
     if name not in METHODS:
         raise ConfigError(f"there is no method {name!r}.{nearest(name, METHODS)}")
     kind = METHODS[name]
-    args: Train[Any] = parse(
-        Train[kind.Config],  # type: ignore[name-defined]
-        flags,
-        f"train {name}",
-        _summary(kind),
-        f"train {name} photos/ --size 64 --budget 15min --out runs/a",
-        f"train {name} shapes3d --draw 4000 --class-factor object_hue --out runs/shapes",
-        f"train {name} photos/ --size 64 --budget 15min --out runs/a --resume",
-    )
+    args = _placed(name, _parse(kind, flags))
     args.training.check()
+    more = _untold(kind, args, flags)
+    if more:
+        args = _placed(name, _parse(kind, [*flags, *more]))
     return kind, args
+
+
+def _parse(kind: Any, flags: Sequence[str]) -> Train[Any]:
+    args: Train[Any] = parse(
+        Train[kind.Config],
+        flags,
+        f"train {kind.name}",
+        _summary(kind),
+        *_examples(kind),
+    )
+    return args
+
+
+def _placed(name: str, args: Train[Any]) -> Train[Any]:
+    """With a run folder, where none is given."""
+    if args.training.out is not None:
+        return args
+    data = Path(os.path.abspath(args.data))
+    out = Path("runs", f"{name}-{data.stem if data.is_file() else data.name}")
+    return replace(args, training=replace(args.training, out=out))
+
+
+def _untold(kind: Any, args: Train[Any], flags: Sequence[str]) -> list[str]:
+    """The flags of a paper's experiment with the method on a set by name that are not given.
+
+    The scale of the paper is taken where a GPU is. [] where it is told otherwise which rows are
+    held out, and where no paper has such an experiment.
+    """
+    from unmingle.data.catalogue import CATALOGUE, named_set
+
+    asked = args.splitting.test_protocol
+    if args.data not in CATALOGUE or replace(args.splitting, test_protocol=None) != Splitting():
+        return []
+    known = named_set(args.data)
+    found = known.experiment(kind.name, asked)
+    if found is None:
+        return []
+    from unmingle.bench.plan import setting_words
+    from unmingle.training.hardware import choose_device
+
+    split, experiment = found
+    given = {_flag(word) for word in flags if word.startswith("--")}
+    words = [*experiment.reading.split(), *setting_words(experiment.settings)]
+    if asked is None:
+        words += ["--test", "0"] if experiment.all_rows else ["--test-protocol", split]
+    gpu = not choose_device(args.training.device).startswith("cpu")
+    if gpu and ("preset" not in given or args.method.preset == "paper"):
+        words += ["--preset", "paper", *setting_words(experiment.paper)]
+        words += ["--budget", experiment.budget] if experiment.budget else []
+    more: list[str] = []
+    kept = False
+    for word in words:
+        kept = _flag(word) not in given if word.startswith("--") else kept
+        more += [word] if kept else []
+    if more and not args.training.quiet:
+        small = "" if gpu or "preset" in given else " (without a GPU: preset laptop)"
+        say(f"{args.data}, as in {known.splits[split].paper}: {shlex.join(more)}{small}")
+    return more
+
+
+def _flag(word: str) -> str:
+    """The name of a flag, however it is written."""
+    return word.partition("=")[0].lstrip("-").replace("_", "-").removeprefix("no-")
 
 
 def train(kind: Any, args: Train[Any]) -> None:
@@ -138,6 +202,12 @@ def train(kind: Any, args: Train[Any]) -> None:
     kind(args.method).fit(rows, info={"recipe": recipe.record()}, **vars(args.training))
     if not quiet:
         say(f"{out}: trained; scores: unmingle evaluate {out} {args.data}")
+
+
+def _examples(kind: Any) -> list[str]:
+    first, *others = kind.examples
+    run = f"train {kind.name} {first} --budget 15min --out runs/a"
+    return [run, f"{run} --resume", *(f"train {kind.name} {data} --out runs/b" for data in others)]
 
 
 def _methods() -> str:

@@ -39,7 +39,7 @@ def load(
     Part "train": half of the training digits once as they are (`set` = reference), each of the
     other half `copies` times with a random style (`set` = pool). Parts "probe" and "test": two
     halves of the held-out digits, all with style, to fit and to score regressions on. No digit is
-    in two parts.
+    in two parts of the same seed.
 
     Args:
         size: height and width, at least 16.

@@ -18,6 +18,7 @@ from unmingle.data.storage import (
     Cache,
     Filled,
     Items,
+    blank,
     row_blocks,
     store,
     tracker,
@@ -64,7 +65,10 @@ def read_file(path: Path, options: ReadOptions, rows: Mapping[str, Any]) -> Fact
 def _refuse(rows: Mapping[str, Any], path: Path) -> None:
     if rows:
         given = ", ".join(f"{name}=" for name in rows)
-        raise ConfigError(f"{path}: {given} is for 3dshapes.h5; choose rows with data.select")
+        raise ConfigError(
+            f"{path}: {given} (--draw) is for 3dshapes.h5; choose rows by --values, or in Python "
+            "by data.select"
+        )
 
 
 def _read_shapes3d(table: H5Table, options: ReadOptions, cache: Cache) -> FactorDataset:
@@ -145,6 +149,8 @@ def read_items(table: Table, kind: str, where: str, options: ReadOptions, cache:
         picture = (shape[1], shape[2], shape[3] if len(shape) == 4 else 1)
         target = (shape[0], *geometry.output_shape(*picture))
         unchanged = target[1:] == picture
+    if not options.pixels:
+        return blank(target, dtype)
     if loaded is not None and unchanged:
         return loaded
 

@@ -85,7 +85,9 @@ def _part(root: Path, opened: Any, part: str | None) -> Any:
     if part is None and len(parts) == 1:
         return opened[parts[0]]
     if part is None:
-        raise DataError(f"{root}: has the parts {', '.join(parts)}; choose one with part=")
+        raise DataError(
+            f"{root}: has the parts {', '.join(parts)}; choose one with part= (--option part=NAME)"
+        )
     if part not in parts:
         raise DataError(f"{root}: there is no part {part!r}.{nearest(part, parts)}")
     return opened[part]

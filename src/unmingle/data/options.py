@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from unmingle.cache import cache_folder
 from unmingle.data.storage import Cache, free_memory, parse_bytes
 from unmingle.errors import ConfigError, nearest
 
@@ -47,15 +48,20 @@ class ReadOptions:
     factors: tuple[str, ...] | None = None
     name: str | None = None
     progress: bool = False
+    pixels: bool = True
+    """False: columns alone are wanted; images are `storage.blank`, where they can be."""
 
     def cache_for(self, source: Path, stamp: Callable[[], Any], **more: Any) -> Cache:
         """The cache of a file or folder: in `cache`, by default in a hidden folder beside it.
 
-        `more` are settings of one reader that change what is decoded.
+        Where nothing can be written beside it, it is in the user's cache folder. `more` are
+        settings of one reader that change what is decoded.
         """
         source = source.resolve()
+        beside = source.parent / f".{source.name}.unmingle"
+        writable = os.access(beside if beside.is_dir() else source.parent, os.W_OK)
         return Cache(
-            self.cache or source.parent / f".{source.name}.unmingle",
+            self.cache or (beside if writable else cache_folder() / "decoded"),
             str(source),
             self.decoding() | more,
             stamp,

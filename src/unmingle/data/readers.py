@@ -67,7 +67,8 @@ def load_data(
         channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; alpha that is dropped is put on white.
         memory_limit: Bytes, or "4GB". Larger data are decoded once into a memory-mapped file, which
             is used again while nothing has changed. Default: half of the free memory.
-        cache: Folder of that file; a hidden folder beside the source by default.
+        cache: Folder of that file; by default a hidden folder beside the source, or in the user's
+            cache folder if nothing can be written there.
         skip_bad: Leave out what cannot be read, list it in `data.skipped` and warn; else an error.
         factors: Names of folder levels or of labels in order; for files, the factors to keep.
         pixel_limit: Pictures with more pixels are refused before they are decoded.

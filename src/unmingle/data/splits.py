@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,9 @@ def held_out(test: float, count: int, what: str) -> int:
         ConfigError: if `test` is neither.
         DataError: if there are fewer than two, or a whole number leaves none.
     """
-    if isinstance(test, bool) or test <= 0 or (not isinstance(test, int) and test >= 1):
+    given: Any = test
+    number = isinstance(given, Real) and not isinstance(given, bool)
+    if not number or test <= 0 or (not isinstance(test, int) and test >= 1):
         raise ConfigError(f"test={test!r}: a share between 0 and 1, or a whole number of {what}")
     if count < 2:
         raise DataError(f"a split needs at least two {what}, there is {count}")

@@ -202,6 +202,8 @@ def select_items(items: Items, rows: NDArray[np.int64]) -> Items:
     base, chosen = (items.base, items.rows[rows]) if isinstance(items, RowView) else (items, rows)
     if isinstance(base, Computed):
         return RowView(base, chosen)
+    if base.size and not any(base.strides):
+        return blank((len(chosen), *base.shape[1:]), base.dtype)
     if not isinstance(base, np.memmap):
         return base[chosen]
     first = int(chosen[0])
@@ -342,6 +344,11 @@ def remove_stale(items: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - old.stat().st_mtime > _STALE_SECONDS:
                 old.unlink()
+
+
+def blank(shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
+    """Zeros that take no memory (and cannot be written), in place of items that are not read."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def store(

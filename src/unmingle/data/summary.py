@@ -27,14 +27,20 @@ def describe(data: FactorDataset) -> str:
     lines = [
         f"{data.name}: {len(data):,} {kind} of {shape}, {format_bytes(data.items.nbytes)} {place}"
     ]
+    lines += describe_columns(data)
+    lines += [f"  skipped {entry}" for entry in data.skipped]
+    return "\n".join(lines)
+
+
+def describe_columns(data: FactorDataset) -> list[str]:
+    """A line a column: its values and how evenly they occur."""
     width = max((len(name) for name in (*data.factors, *data.continuous)), default=0)
-    lines += [f"  {name:<{width}}  {_factor(data, name)}" for name in data.factors]
+    lines = [f"  {name:<{width}}  {_factor(data, name)}" for name in data.factors]
     for name, column in data.continuous.items():
         lines.append(f"  {name:<{width}}  {column.min():.4g} to {column.max():.4g}")
     if width == 0:
         lines.append("  no factors")
-    lines += [f"  skipped {entry}" for entry in data.skipped]
-    return "\n".join(lines)
+    return lines
 
 
 def _factor(data: FactorDataset, name: str) -> str:

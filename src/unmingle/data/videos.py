@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any
@@ -16,7 +16,7 @@ from unmingle.data.folders import ENDINGS as IMAGE_ENDINGS
 from unmingle.data.folders import level_names, listing_stamp
 from unmingle.data.options import SMALLEST, ReadOptions
 from unmingle.data.pixels import picture
-from unmingle.data.storage import Cache, Filled, store, tracker
+from unmingle.data.storage import Cache, Filled, blank, store, tracker
 from unmingle.errors import ConfigError, DataError, require
 
 ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
@@ -114,6 +114,7 @@ class VideoFrames:
         base: the folder that `files` are relative to.
         files: the videos.
         options: size, fit, channels (3 by default), the memory limit.
+        damaged: those of the files of which what comes before the first error is kept.
 
     Attributes:
         counts: how many frames each video has.
@@ -123,9 +124,16 @@ class VideoFrames:
         MissingExtraError: PyAV is not installed.
     """
 
-    def __init__(self, base: Path, files: Sequence[PurePath], options: ReadOptions) -> None:
+    def __init__(
+        self,
+        base: Path,
+        files: Sequence[PurePath],
+        options: ReadOptions,
+        damaged: Collection[PurePath] = (),
+    ) -> None:
         self.av: Any = require("av", "video")
         self.base, self.files, self.options = base, files, options
+        self.damaged = frozenset(damaged)
         self.counts: list[int] = []
         sizes: dict[PurePath, tuple[int, int]] = {}
         for path in files:
@@ -160,6 +168,16 @@ class VideoFrames:
 
         return store(shape, np.uint8, fill, limit=self.options.limit, cache=cache)
 
+    def blank(self, chosen: Sequence[NDArray[np.int64]]) -> tuple[NDArray[Any], dict[str, Any]]:
+        """As `decode`, with frames of zeros: nothing is decoded."""
+        places = [
+            number / max(1, count - 1)
+            for wanted, count in zip(chosen, self.counts, strict=True)
+            for number in wanted.tolist()
+        ]
+        notes = {"frames": [len(wanted) for wanted in chosen], "places": places}
+        return blank((len(places), *self.shape)), notes
+
     def _open(self, path: PurePath) -> Any:
         try:
             container = self.av.open(str(self.base / path))
@@ -173,7 +191,7 @@ class VideoFrames:
     def _header(self, path: PurePath) -> tuple[int, int, int]:
         with self._open(path) as container:
             stream = container.streams.video[0]
-            count = sum(packet.size > 0 for packet in container.demux(stream))
+            count = self._count(path, container.demux(stream))
             if count == 0:
                 raise DataError(f"{self.base / path}: there are no frames in it")
             limit = self.options.geometry.pixel_limit
@@ -183,6 +201,24 @@ class VideoFrames:
                     f"limit of {limit:,} pixels; pixel_limit= (--pixel-limit) raises it"
                 )
             return stream.height, stream.width, count
+
+    def _count(self, path: PurePath, packets: Iterator[Any]) -> int:
+        count = 0
+        try:
+            for packet in packets:
+                count += packet.size > 0
+        except self.av.FFmpegError as error:
+            self._stop(path, error)
+        return count
+
+    def _stop(self, path: PurePath, error: Exception) -> None:
+        """A video can be read no further.
+
+        Raises:
+            DataError: unless it is known to be damaged.
+        """
+        if path not in self.damaged:
+            raise DataError(f"{self.base / path}: damaged ({error})") from error
 
     def _one_size(self, sizes: dict[PurePath, tuple[int, int]]) -> tuple[int, int]:
         first, (height, width) = next(iter(sizes.items()))
@@ -229,4 +265,4 @@ class VideoFrames:
                     if number >= chosen[-1]:
                         return
             except self.av.FFmpegError as error:
-                raise DataError(f"{self.base / path}: damaged ({error})") from error
+                self._stop(path, error)

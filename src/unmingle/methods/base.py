@@ -22,8 +22,8 @@ from unmingle.errors import ConfigError, DataError, RunError, UnmingleError, nea
 from unmingle.evaluation.scores import versions
 from unmingle.plots import tile
 from unmingle.training.checkpoint import replace_file
-from unmingle.training.loop import TrainReport, train
-from unmingle.training.run import RunFolder
+from unmingle.training.loop import TrainReport, state_bytes, train
+from unmingle.training.run import RunFolder, check_room
 from unmingle.training.settings import TrainSettings
 from unmingle.training.stage import Stage
 
@@ -56,6 +56,8 @@ class Method(ABC):
     """What the command line calls it."""
     Config: ClassVar[type[Any]]
     """Its settings: a dataclass with a docstring per field, checked in `__post_init__`."""
+    examples: ClassVar[tuple[str, ...]] = ("photos/ --size 64", "shapes3d --draw 4000")
+    """Data, and what must be told about them, for the examples of `unmingle train NAME --help`."""
 
     network: nn.Module
     """All networks and latent tables, made by `build` when the data are known."""
@@ -94,6 +96,13 @@ class Method(ABC):
 
         Raises:
             DataError, ConfigError: naming the column or flag and what would be right.
+        """
+
+    def check_start(self, start_from: str | os.PathLike[str] | None) -> None:
+        """Refuse settings that need a trained run to begin with, where none is given.
+
+        Raises:
+            ConfigError: naming the setting.
         """
 
     @abstractmethod
@@ -173,10 +182,13 @@ class Method(ABC):
             if option not in known:
                 raise ConfigError(f"fit has no option {option!r}.{nearest(option, known)}")
         settings = TrainSettings(budget=budget, seed=seed, **options)
+        self.check_start(start_from)
         if not isinstance(data, FactorDataset):
             data = load_data(data)
         facts = self.check(data)
         self.data_shape, self.facts = tuple(data.shape), facts
+        with torch.device("meta"):  # no memory is taken before it is known to be there
+            check_room(None, state_bytes(self.build(self.data_shape, facts)), 0)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self.build(self.data_shape, facts)

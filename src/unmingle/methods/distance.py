@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -30,7 +30,7 @@ def image_distance(
     target: Tensor,
     net: FeatureNet | None,
     features: Sequence[Tensor] | None,
-    weight: float | None,
+    weight: float = 1.0,
     scales: Sequence[float] | None = None,
 ) -> Tensor:
     """Mean |difference| of pixels and of the layers of a frozen network, a float32 scalar.
@@ -42,17 +42,58 @@ def image_distance(
         target: the true images, of the same shape.
         net: the network; None for pixels alone.
         features: of the target.
-        weight: of a layer's difference relative to `scales`; None: layers count 1 as they are.
-        scales: of the layers; the mean absolute activations of `features` if None.
+        weight: of a layer's difference.
+        scales: what it is relative to, the layers' mean absolute activations; None: as it is.
     """
     loss = mean_absolute(images, target)
     if net is None or features is None:
         return loss
-    if weight is None:
-        return loss + feature_distance(net(images), features)
-    if scales is None:
-        scales = [layer.float().abs().mean().item() for layer in features]
     return loss + weight * feature_distance(net(images), features, scales)
+
+
+def distance_to(items: Tensor, perceptual: str, weight: float) -> Callable[[Tensor], Tensor]:
+    """`image_distance` to images outside the training set, as a function of the generated ones.
+
+    A layer's difference is relative to each true image's own activations, so that what is found
+    for an image does not depend on those beside it.
+
+    Args:
+        items: the true images, [b, C, H, W] in [0, 1].
+        perceptual, weight: see `ImageDistance`.
+    """
+    net, relative = perceptual_net(perceptual), layer_weight(perceptual, weight)
+    if net is None:
+        return lambda images: mean_absolute(images, items)
+    net.to(items.device)
+    units: list[Tensor | None] = []
+    layers = net(items)
+    for layer in layers:
+        activation = layer.float().abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
+        units.append(None if relative is None else (relative / activation).to(layer.dtype))
+
+    def scaled(layers: Sequence[Tensor]) -> list[Tensor]:
+        pairs = zip(layers, units, strict=True)
+        return [layer if unit is None else layer * unit for layer, unit in pairs]
+
+    target = scaled(layers)
+    return lambda images: (
+        mean_absolute(images, items) + feature_distance(scaled(net(images)), target)
+    )
+
+
+def _most_stored() -> float:
+    """In bytes; of all memory: a resumed run may find less of it free, and the bits must stay."""
+    return total_memory() / 4
+
+
+def stored_bytes(items: Any, perceptual: str) -> int:
+    """Memory that `ImageDistance` takes, on CPU, for the features of these training images."""
+    net = perceptual_net(perceptual)
+    if net is None:
+        return 0
+    layers = net(ImageSource(items[:1]).batch(torch.zeros(1, dtype=torch.int64)))
+    size = len(items) * sum(layer.numel() * layer.element_size() for layer in layers)
+    return size if size <= _most_stored() else 0
 
 
 class ImageDistance:
@@ -72,15 +113,16 @@ class ImageDistance:
         self._targets: TargetFeatures | None = None
         if self.features is not None:
             self.features.to(device)
-            # Not of the free memory, which a resumed run might find changed, and with it the bits.
-            limit = total_memory() / 4 if device.type == "cpu" else 0
+            limit = _most_stored() if device.type == "cpu" else 0
             read = ImageSource(items, device).batch
             self._targets = TargetFeatures(self.features, read, len(items), limit)
 
     def __call__(self, images: Tensor, x: View, divisor: int = 1) -> Tensor:
         """Of `images` [b, C, h, w] in [0, 1] to the true ones of a batch, as a float32 scalar."""
         if self._targets is None:
-            return image_distance(images, x.images, None, None, None)
+            return mean_absolute(images, x.images)
         target = self._targets(x.rows, x.images, divisor)
+        if self.weight is None:
+            return image_distance(images, x.images, self.features, target)
         scales = self._targets.scales
         return image_distance(images, x.images, self.features, target, self.weight, scales)

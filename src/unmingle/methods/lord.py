@@ -43,7 +43,7 @@ from unmingle.training.stage import (
 )
 
 from .base import CodeSpace, Method
-from .distance import ImageDistance, image_distance, layer_weight, perceptual_net
+from .distance import ImageDistance, distance_to, perceptual_net, stored_bytes
 from .settings import check_range, check_types, flag, use_preset
 
 _BETAS = (0.5, 0.999)
@@ -198,6 +198,11 @@ class LORDConfig:
                 "--second-stage 0 leaves no way to the class code of a new image with "
                 "--variant semi-amortised: use --variant latent, or a second stage"
             )
+        if self.class_error == "whitened" and not self.floor:
+            raise ConfigError(
+                "--class-error whitened needs a --floor above 0: with --floor 0 add "
+                "--class-error plain"
+            )
 
 
 class LORD(Method):
@@ -212,6 +217,10 @@ class LORD(Method):
 
     name: ClassVar[str] = "lord"
     Config: ClassVar[type[Any]] = LORDConfig
+    examples: ClassVar[tuple[str, ...]] = (
+        "photos/ --size 64",
+        "shapes3d --draw 4000 --class-factor object_hue",
+    )
     config: LORDConfig
     _divisor = 1  # of the image size in training
 
@@ -343,11 +352,15 @@ class LORD(Method):
             lr: its learning rate, falling to 0 along a cosine.
 
         Returns:
-            {"class": float32 [b, class_dim], "content": float32 [b, content_dim]}.
+            {"class": float32 [b, class_dim], "content": float32 [b, content_dim]}. An image's
+            codes do not depend on the images beside it.
+
+        Raises:
+            ConfigError: the variant `amortised`, which has no class codes to start from.
         """
+        if self.config.variant == "amortised":
+            raise ConfigError("the variant amortised keeps no class codes to start from: encode")
         device = items.device.type
-        net = perceptual_net(self.config.perceptual)
-        weight = layer_weight(self.config.perceptual, self.config.perceptual_weight)
         start = self.network["classes"].weight.mean(0)  # type: ignore[index]
         classes = start.repeat(len(items), 1)
         content = torch.zeros(len(items), self.config.content_dim, device=items.device)
@@ -358,15 +371,14 @@ class LORD(Method):
         # Autocast would go on using a leaf's first cast: the codes are leaves that change.
         cast = torch.autocast(device, torch.bfloat16, enabled=bf16, cache_enabled=False)
         with torch.enable_grad(), cast:
-            target = None if net is None else net.to(items.device)(items)
+            distance = distance_to(items, self.config.perceptual, self.config.perceptual_weight)
             leaves = [classes.requires_grad_(), content.requires_grad_()]
             adam = torch.optim.Adam(leaves, lr, betas=_BETAS)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
             for _ in range(steps):
-                noise = torch.randn(content.shape, generator=generator).to(content)
+                noise = torch.randn(content.shape[1], generator=generator).to(content)
                 images = self.generate(content + sigma * noise, classes)
-                loss = image_distance(images, items, net, target, weight)
-                loss = loss * len(items) + decay * content.square().sum()
+                loss = distance(images) * len(items) + decay * content.square().sum()
                 grads = torch.autograd.grad(loss, leaves)
                 for leaf, grad in zip(leaves, grads, strict=True):
                     leaf.grad = grad
@@ -438,6 +450,9 @@ class _LORDStage(Stage):
             self.data.items, config.perceptual, config.perceptual_weight, device
         )
 
+    def memory(self) -> int:
+        return stored_bytes(self.data.items, self.config.perceptual)
+
     def rate(self, warm_up: int = 0) -> Any:
         """Cosine to the final share of the learning rate, after a short warm-up."""
         fall = Cosine(self.config.final_lr or 0.0)
@@ -464,7 +479,7 @@ class LatentOptimisation(_LORDStage):
         device = next(network.parameters()).device
         images = ImageSource(self.data.items, device).batch
         small = thumbnails(images, count)
-        if "content" in network:  # how an image differs from the others of its class
+        if _is_fresh(network, "content"):  # how an image differs from the others of its class
             net = perceptual_net(config.perceptual)
             parts = [small] if net is None else coarse_features(net.to(device), images, count)
             off = [within_class(part, labels, classes) for part in parts]
@@ -475,7 +490,7 @@ class LatentOptimisation(_LORDStage):
             codes = codes.to(device)
             broadcast_state([codes])  # the turn in them was drawn by each process
             _write(network["content"], codes)
-        if "classes" in network:
+        if _is_fresh(network, "classes"):
             means = class_means(small, labels, classes)
             means = means - means.mean(0)
             codes = principal_components(
@@ -535,7 +550,7 @@ class LatentOptimisation(_LORDStage):
             codes: Tensor = self.network["classes"].lookup(labels)
             return codes
         encoded = self.network["class_encoder"](self._full_size(x.images))
-        return class_average(encoded, labels)
+        return class_average(x.gather(encoded), x.gather(labels))[x.places]
 
     def _full_size(self, images: Tensor) -> Tensor:
         """For an encoder, which has one input size."""
@@ -555,7 +570,11 @@ class LatentOptimisation(_LORDStage):
 
 
 class Amortisation(_LORDStage):
-    """Stage 2 (Eq. 8): encoders learn the codes of stage 1, together with the generator."""
+    """Stage 2 (Eq. 8): encoders learn the codes of stage 1, together with the generator.
+
+    The content encoder of the semi-amortised ablation is one of the results of stage 1: here it
+    rests, since nothing in this stage would keep the class out of its codes.
+    """
 
     name = "amortisation"
 
@@ -581,9 +600,8 @@ class Amortisation(_LORDStage):
 
     def players(self) -> Sequence[Player]:
         config, network = self.config, self.network
-        encoders = [
-            p for space in ("class", "content") for p in network[f"{space}_encoder"].parameters()
-        ]
+        learning = ("class", "content") if "content" in network else ("class",)
+        encoders = [p for space in learning for p in network[f"{space}_encoder"].parameters()]
         generator = list(network["generator"].parameters())
         return [
             Player(
@@ -598,7 +616,7 @@ class Amortisation(_LORDStage):
     def step(self, batch: Batch, progress: Progress) -> StepResult:
         x, config = batch["x"], self.config
         classes, content = self._encoded(x.images)
-        true_classes, true_content = self._learnt(x)
+        true_classes, true_content = self._learnt(x, content)
         errors = self._errors(classes, content, true_classes, true_content)
         if config.recombined:
             errors = errors + config.recombined * self._recombined(x, true_classes, true_content)
@@ -616,37 +634,37 @@ class Amortisation(_LORDStage):
         classes = network["class_subspace"](network["class_encoder"](images))
         return classes, network["content_subspace"](network["content_encoder"](images))
 
-    def _learnt(self, x: View) -> tuple[Tensor, Tensor | None]:
-        """The codes of stage 1; there are none of the content where an encoder made them."""
+    def _learnt(self, x: View, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """The codes of stage 1; of the content the encoder's where that made them."""
         classes = self.network["classes"].lookup(self.labels[x.rows])
         if "content" not in self.network:
-            return classes, None
+            return classes, encoded.detach()
         return classes, self.network["content"].lookup(x.rows)
 
     def _errors(
-        self, classes: Tensor, content: Tensor, true_classes: Tensor, true_content: Tensor | None
+        self, classes: Tensor, content: Tensor, true_classes: Tensor, true_content: Tensor
     ) -> Tensor:
         """||E_y(x) - e_y||^2 + ||E_c(x) - c||^2 of Eq. 8, as means over the dimensions."""
         if self.config.class_error == "whitened":
             whiten = self.network["class_subspace"].whiten
             classes, true_classes = whiten(classes), whiten(true_classes)
-        error = mean_squared(classes, true_classes)
-        if true_content is None:
-            return error
-        return error + mean_squared(content, true_content)
+        return mean_squared(classes, true_classes) + mean_squared(content, true_content)
 
-    def _recombined(self, x: View, classes: Tensor, content: Tensor | None) -> Tensor:
+    def _recombined(self, x: View, classes: Tensor, content: Tensor) -> Tensor:
         """The same errors on images that the generator makes of one's class and another's content.
 
         Their codes are known without any image of that pair: an encoder that reads something of
         the class out of them into the content, or the other way round, pays for it here.
         """
-        if content is None:
-            return classes.new_zeros(())
         with torch.no_grad():
             swapped = x.gather(classes)[x.permutation(others=True)]
             images = self.method.generate(self.method.split(content)[0], swapped)
         return self._errors(*self._encoded(images), swapped, content)
+
+
+def _is_fresh(network: Any, table: str) -> bool:
+    """Whether there is such a table, and no trained model that this one starts from gave it."""
+    return table in network and network[table].is_fresh()
 
 
 def _write(table: LatentTable, codes: Tensor) -> None:

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unmingle.cache import cache_folder
 from unmingle.errors import ConfigError, MissingExtraError, RunError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -306,12 +307,6 @@ def feature_net(name: str) -> FeatureNet:
     raise ConfigError(
         f"--perceptual {name}: there is 'efficientnet-lite0' (shipped) and 'vgg16' (downloaded)"
     )
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $UNMINGLE_CACHE, else the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "unmingle"
-    return Path(os.environ.get("UNMINGLE_CACHE", default))
 
 
 def vgg16_file() -> Path:

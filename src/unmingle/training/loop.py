@@ -117,6 +117,11 @@ def train(
             session.close()
 
 
+def state_bytes(model: nn.Module) -> int:
+    """Size of a model's parameters, tables and buffers."""
+    return sum(t.numel() * t.element_size() for t in model.state_dict().values())
+
+
 class _Session:
     """One call of `train`."""
 
@@ -201,10 +206,14 @@ class _Session:
         self.logger.say(f"resuming after step {self.at.total_step}, {self.elapsed:.0f} s in")
 
     def _check_room(self) -> None:
-        size = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
+        size = state_bytes(self.model)
         divisors = {divisor for stage in self.stages for _, divisor in stage.resolutions()}
         copies = self.batcher.source.copy_bytes(divisors)
-        check_room(self.run, size, copies)
+        kept = 0
+        if self.device.type == "cpu":
+            with torch.no_grad(), self.fabric.autocast():
+                kept = max(stage.memory() for stage in self.stages)
+        check_room(self.run, size, copies + kept)
 
     def finish(self) -> TrainReport:
         """The report; the model is whole on every process and in eval mode."""

@@ -146,5 +146,5 @@ def check_room(run: RunFolder | None, model_bytes: int, extra_memory: int) -> No
     if needed > free:
         raise RunError(
             f"training needs about {format_bytes(needed)} more memory and {format_bytes(free)} "
-            "are free: use fewer images, smaller codes or a smaller network"
+            "are free: use fewer or smaller images, smaller codes or a smaller network"
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 from ..errors import ConfigError
 from .budget import Budget
@@ -41,6 +43,16 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         self.budget = Budget.parse(self.budget)
+        for flag in ("seed", "threads", "shards"):
+            number = getattr(self, flag)
+            if not _is_whole(number) and (number is not None or flag == "seed"):
+                raise ConfigError(f"--{flag} must be a whole number, not {number!r}")
+        for flag in ("checkpoint_every", "sample_every"):
+            if not isinstance(getattr(self, flag), Real):
+                raise ConfigError(f"--{flag.replace('_', '-')} must be a number of minutes")
+        for flag in ("device", "precision"):
+            if not isinstance(getattr(self, flag), str):
+                raise ConfigError(f"--{flag} must be text, not {getattr(self, flag)!r}")
         if self.seed < 0:
             raise ConfigError(f"--seed must be 0 or more, not {self.seed}")
         if self.device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
@@ -61,3 +73,7 @@ class TrainSettings:
     def length(self) -> Budget:
         """The parsed budget."""
         return Budget.parse(self.budget)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

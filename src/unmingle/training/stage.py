@@ -256,6 +256,10 @@ class Stage(ABC):
         """(share of the stage, divisor of the image size) in order; shares sum to 1."""
         return [(1.0, 1)]
 
+    def memory(self) -> int:
+        """Bytes of CPU memory that it takes beside networks, optimisers and images."""
+        return 0
+
     @abstractmethod
     def step(self, batch: Batch, progress: Progress) -> StepResult:
         """One loss per player from one batch, under autocast."""
