@@ -179,9 +179,23 @@ def measure(table: Table, run: Run, place: Place) -> None:
         "versions": versions(),
         "machine": f"{machine()}, {accelerator(device)}",
         "measures": {**found.get("measures", {}), table.score: numbers},
-        "details": {**found.get("details", {}), table.score: details},
+        "details": {**found.get("details", {}), table.score: _without_runs(details)},
     }
     save_record(run, place, record)
+
+
+def _without_runs(details: Any) -> Any:
+    """Scores as a record keeps them: what a context says of the run is in its folder, and tells
+    where the data lie.
+    """
+    if isinstance(details, list):
+        return [_without_runs(part) for part in details]
+    if not isinstance(details, dict):
+        return details
+    parts = {name: _without_runs(part) for name, part in details.items()}
+    if isinstance(parts.get("context"), dict):
+        parts["context"].pop("run", None)
+    return parts
 
 
 # ---------------------------------------------------------------------- what would be done

@@ -154,7 +154,6 @@ def _one_space(trained: Trained) -> tuple[Numbers, Any]:
         **_FEW,
     )
     details = scores.to_dict()
-    details["context"].pop("run", None)  # in the run folder; it tells where the data lie
     numbers = {"rebuilt": scores.reconstruction["st_lpips_alex"].value}
     names = {column: name for name, column in columns.items()}
     for row in scores.probes:
@@ -201,9 +200,6 @@ def _two_spaces(trained: Trained, **settings: Any) -> tuple[Numbers, Any]:
     )
     scores.context.update(more)
     details = scores.to_dict()
-    for part in (details, details["judges"]):
-        if part:
-            part["context"].pop("run", None)  # in the run folder; it tells where the data lie
     numbers = _swap_numbers(scores, first, second)
     if setting.columns and set(setting.columns) <= set(test.continuous):
         numbers["landmarks"], details["landmarks"] = _landmarks(judged, rest, test, first, setting)
@@ -243,7 +239,6 @@ def _landmarks(
     found = measure_codes(
         judged, fitted, scored, continuous=setting.columns, factors=(), units=setting.units
     )
-    found.context.pop("run", None)  # as above
     return found.mean_error(space), found.as_dict()
 
 
@@ -263,9 +258,8 @@ def mistaken(trained: Trained) -> tuple[Numbers, Any]:
     if not found.judgements:
         raise DataError("; ".join(found.notes))
     (one,) = found.judgements
-    details = found.to_dict()
-    details["context"].pop("run", None)  # as above
-    return {"error": 100 * (1 - one.right.value), "error_real": 100 * (1 - one.real.value)}, details
+    error, error_real = 100 * (1 - one.right.value), 100 * (1 - one.real.value)
+    return {"error": error, "error_real": error_real}, found.to_dict()
 
 
 # ---------------------------------------------------------------------- codes that are Gaussian
@@ -329,7 +323,6 @@ def identity(trained: Trained) -> tuple[Numbers, Any]:
     found = reidentify(
         trained.model, test, rest, factor=trained.setting.identity, space=space
     ).to_dict()
-    found["context"].pop("run", None)  # in the run folder; it tells where the data lie
     kinds = ("reconstruction", "transfer", "real")
     return {f"map_{kind}": 100 * found[kind]["value"] for kind in kinds}, found
 
@@ -360,7 +353,6 @@ def linear(trained: Trained) -> tuple[Numbers, Any]:
     numbers |= {name: found.factors[space][name].accuracy for name in factors}
     for name in factors:
         numbers |= _by_value(trained.model, probe, test, space, name)
-    found.context.pop("run", None)  # as above
     return numbers, found.as_dict()
 
 
