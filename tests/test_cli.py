@@ -305,8 +305,9 @@ def test_a_set_that_a_paper_trained_on_needs_no_more_flags(
     monkeypatch.setattr(hardware, "choose_device", lambda device: devices.append(device) or "cuda")
     args = train("--device", "cuda:1")
     assert devices == ["cuda:1"]
-    assert (args.method.preset, args.method.perceptual) == ("paper", "vgg16")
+    assert (args.method.preset, args.method.perceptual) == ("paper", "efficientnet-lite0")
     assert args.training.budget == "400epochs"
+    assert "by a download: --perceptual vgg16" in capsys.readouterr().err
     # What is given stays, however it is written.
     args = train("--class_factor=azimuth", "--size", "32", "--perceptual", "none", "--budget", "1h")
     assert (args.method.class_factor, args.reading.size) == ("azimuth", "32")
@@ -314,7 +315,7 @@ def test_a_set_that_a_paper_trained_on_needs_no_more_flags(
     assert (args.training.budget, args.splitting.test_protocol) == ("1h", "lord")
     small = train("--preset", "laptop")
     assert (small.method.preset, small.training.budget) == ("laptop", "15min")
-    assert small.method.perceptual != "vgg16" and small.method.class_factor == "object"
+    assert small.method.class_factor == "object"
     # Held out otherwise: it is another experiment, and all is told.
     capsys.readouterr()
     for split in (["--test", "0.2"], ["--test-by", "object"], ["--split-seed", "1"]):
@@ -521,6 +522,24 @@ def test_wrong_views_are_told(
     assert "--count 0" in failure(capsys, *line, tmp_path / "v.png", "--count", 0)
     assert "class or content" in failure(capsys, *line, tmp_path / "v.png", "--space", "pose")
     assert "'digit'" in failure(capsys, *line, tmp_path / "v.png", "--by", "digits")
+
+
+def test_looking_at_a_model_with_one_code(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, line = tmp_path / "vae", tmp_path / "line.png"
+    words = f"train vae digits --draw 60 --size {SIZE} --budget 2steps --device cpu --quiet"
+    assert main([*words.split(), "--out", str(run)]) == 0
+    ends = [str(files / "0.png"), str(files / "1.png")]
+    assert main(["interpolate", str(run), *ends, "-o", str(line)]) == 0
+    assert picture(line).shape == (SIZE, 7 * SIZE + 6 * 2, 3)
+    assert main(["retrieve", str(run), "digits", "--query", ends[0], "-k", "1"]) == 0
+    capsys.readouterr()
+    out = ["-o", tmp_path / "none.png"]
+    for told in ([], ["--row-space", "latent"], ["--column-space", "latent"]):
+        assert "vae has one code, latent" in failure(capsys, "grid", run, "digits", *out, *told)
+    words = ["views", run, "digits", "--image", ends[0], *out]
+    assert "vae has one code, latent" in failure(capsys, *words)
 
 
 def test_grid_shows_held_out_images(run: Path, digits: um.FactorDataset, tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from scipy.linalg import sqrtm
 
 from unmingle.data import FactorDataset
 from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation import Extras, Scores, evaluate, feature_distance, frechet_distance
-from unmingle.evaluation.feature_distance import FeatureDistance, fitting_block, pooled_features
+from unmingle.evaluation.feature_distance import FeatureDistance, fitting_tap
+from unmingle.evaluation.st_lpips import st_lpips
 
 
 def _diagonal(mean, spread):
@@ -65,20 +67,26 @@ def test_features_that_cannot_be_compared():
             frechet_distance(a, good)
 
 
-def test_features_are_means_of_a_block_and_its_depth_fits_the_rows():
-    import torch
+def test_features_are_means_of_a_tap():
+    import torch.nn.functional as F
 
-    from unmingle.nn.perceptual import EfficientNetLite0
+    net = st_lpips("alex")
+    images = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
+    assert [net.pooled(images[:2], tap).shape[1] for tap in range(1, 6)] == [64, 192, 384, 256, 256]
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
+    pixels = (pixels - net._weights["scaling_layer.shift"]) / net._weights["scaling_layer.scale"]
+    first = F.conv2d(
+        pixels, net._weights["net.slice1.0.weight"], net._weights["net.slice1.0.bias"], padding=2
+    )
+    kernel = torch.tensor([1.0, 2, 1]).outer(torch.tensor([1.0, 2, 1])).div(16)
+    padded = F.pad(first, (2, 2, 2, 2), "reflect")
+    smooth = F.conv2d(padded, kernel.expand(64, 1, 3, 3), stride=2, groups=64)
+    found = net.pooled(images, 1)  # in two batches
+    np.testing.assert_allclose(found, F.relu(smooth).mean((2, 3)).numpy(), rtol=1e-4, atol=1e-5)
 
-    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    found = pooled_features(images, 4)
-    assert found.shape == (3, 40)
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
-    maps = EfficientNetLite0((4,))(pixels)[-1]
-    np.testing.assert_allclose(found, maps.mean((2, 3)).numpy(), rtol=1e-4, atol=1e-5)
-    assert [fitting_block(rows) for rows in (4, 48, 79, 80, 224, 639, 640)] == [
-        2, 2, 2, 4, 10, 10, 15,
-    ]  # fmt: skip
+
+def test_the_tap_fits_the_rows():
+    assert [fitting_tap(rows) for rows in (4, 128, 383, 384, 511, 512)] == [1, 1, 1, 2, 2, 5]
 
 
 def _pictures(rows=60):
@@ -109,7 +117,7 @@ class Halves:
 
 def test_a_perfect_model_is_at_the_floor_and_an_imperfect_one_above():
     data = _pictures()
-    perfect, off = feature_distance(Halves(), data), feature_distance(Halves(off=15), data)
+    perfect, off = feature_distance(Halves(), data), feature_distance(Halves(off=40), data)
     assert perfect.rebuilt == perfect.real  # the very images
     # the left and right levels are independent, so recombined images are as real ones
     assert perfect.recombined.mean < 2 * perfect.real.mean
@@ -117,7 +125,7 @@ def test_a_perfect_model_is_at_the_floor_and_an_imperfect_one_above():
     assert off.rebuilt.mean > perfect.rebuilt.high
     assert off.recombined.mean > perfect.recombined.mean
     assert (perfect.take, perfect.rows) == ("left", 30)
-    assert perfect.features == "24 pooled features of EfficientNet-Lite0, block 2"
+    assert perfect.features == "64 pooled features of ST-LPIPS's AlexNet, tap 1"
     assert perfect.real.low <= perfect.real.mean <= perfect.real.high
     assert feature_distance(Halves(), data) == perfect
     assert feature_distance(Halves(), data, seed=1).real != perfect.real

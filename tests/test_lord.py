@@ -364,6 +364,24 @@ def test_encoders_see_full_size_in_the_half_size_phase(variant):
         assert model.encode(data)["content"].shape == (20, 6)
 
 
+def test_large_images_are_halved_in_the_second_stage_too():
+    data = labelled((96, 96, 1))
+    model, (_, stage) = build(data, half_size=0.6, codes_first=0.0, recombined=1.0)
+    assert stage.resolutions() == [(0.6, 2), (0.4, 1)]
+    sizes = {"generator": [], "class_encoder": []}
+    network = model.network
+    network["generator"].register_forward_hook(
+        lambda _, __, made: sizes["generator"].append(made.shape[2])
+    )
+    network["class_encoder"].register_forward_pre_hook(
+        lambda _, seen: sizes["class_encoder"].append(seen[0].shape[2])
+    )
+    take_step(stage, view(data, [3, 17, 6], divisor=2), divisor=2)
+    assert sizes == {"generator": [48, 48], "class_encoder": [96, 96]}  # of swaps, and of images
+    take_step(stage, view(data, [3, 17, 6]))
+    assert sizes == {"generator": [48, 48, 96, 96], "class_encoder": [96] * 4}
+
+
 @pytest.mark.parametrize("step", [1, 4])  # at half size, at full size
 def test_a_run_killed_at_half_size_is_resumed_to_the_same_bits(step, tmp_path, monkeypatch):
     data = labelled((32, 32, 3), rows=12)

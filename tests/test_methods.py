@@ -232,11 +232,16 @@ def test_every_setting_has_a_docstring_and_is_in_the_docs(name):
                 documented.add(statement.target.id)
     fields = {field.name for field in dataclasses.fields(config)}
     assert fields - documented == set()
-    page = ROOT / "docs" / f"{name}.md"
-    if page.exists():
-        text = page.read_text()
-        missing = [f for f in fields if f not in text and f"--{f.replace('_', '-')}" not in text]
-        assert sorted(missing) == []
+    text = page_of(name)
+    missing = [f for f in fields if f not in text and f"--{f.replace('_', '-')}" not in text]
+    assert sorted(missing) == []
+
+
+def page_of(name):
+    """A method's docs page; relatives of one paper share one, which names them all."""
+    pages = [ROOT / "docs" / f"{stem}.md" for stem in (name, "reference-vae", "vae")]
+    texts = [page.read_text() for page in pages if page.exists()]
+    return next(text for text in texts if f"`{name}`" in text or f"train {name} " in text)
 
 
 def imported_modules(tree):
@@ -623,6 +628,7 @@ def test_damaged_models_are_refused(name, tmp_path, trained):
         config.write_bytes(broken)
         refused(lambda: um.load(tmp_path), str(config), "damaged", kind=um.RunError)
     for key, value in (
+        ("format", 99),
         ("method", "no such method"),
         ("method", None),
         ("settings", None),
@@ -695,7 +701,7 @@ def test_wrong_items_are_refused(name, trained):
     model, images = trained(name), ROWS[name].data().images
     takes = "Nx16x16x3"
     for wrong, words in (
-        (images[0], (takes, "16x16x3")),
+        (images[0, :15], (takes, "15x16x3")),
         (images[:, :15], (takes, "20x15x16x3")),
         (images[:, :, :, :2], (takes, "20x16x16x2")),
         (images[..., 0], (takes, "20x16x16")),
@@ -711,6 +717,15 @@ def test_wrong_items_are_refused(name, trained):
         (ROWS[name].data((24, 20, 3)), (takes, "20x24x20x3")),
     ):
         refused(lambda wrong=wrong: model.encode(wrong), *words, kind=um.DataError)
+
+
+@every_method
+def test_a_single_item_is_one(name, trained):
+    model, images = trained(name), ROWS[name].data().images
+    assert_same_codes(model.encode(images[7]), model.encode(images[7:8]))
+    sources = {space: images[place] for place, space in enumerate(model.code_spaces)}
+    several = {space: image[None] for space, image in sources.items()}
+    assert np.array_equal(model.recombine(sources), model.recombine(several))
 
 
 @every_method

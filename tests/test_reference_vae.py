@@ -148,6 +148,17 @@ def test_rb_vae_minimises_equation_3():
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-2)
 
 
+def test_discriminators_see_generated_images_as_they_are_shown():
+    model, _ = ready("symmetric-reference-vae")
+    made = torch.tensor([[[[-1.2, 0.3, 1.1]]]], requires_grad=True)
+    seen = model.as_seen(made)
+    assert torch.equal(seen, torch.tensor([[[[-1.0, 0.3, 1.0]]]]))
+    seen.sum().backward()
+    assert torch.equal(made.grad, torch.ones(1, 1, 1, 3))
+    model.data_shape = (3,)
+    assert model.as_seen(made) is made  # vectors have no end
+
+
 def test_srb_vae_minimises_equations_8_and_10():
     data = labelled()
     settings = {"zeroed": 0.0, "adversarial": 0.7, "code_weight": 0.3}
@@ -167,8 +178,8 @@ def test_srb_vae_minimises_equations_8_and_10():
     drawn_z, drawn_z_r, drawn_e = noise[:3]
     e_r = network["reference"].value.expand(4, -1)
     g = network["generator"]
-    made = g(torch.cat([drawn_z, drawn_e], 1))
-    made_r = g(torch.cat([drawn_z_r, e_r], 1))
+    made = g(torch.cat([drawn_z, drawn_e], 1)).clamp(-1, 1)  # as true images are
+    made_r = g(torch.cat([drawn_z_r, e_r], 1)).clamp(-1, 1)
     xi, gamma = network["pool_discriminator"], network["reference_discriminator"]
     pool_q, pool_p = xi(x, [z, e]), xi(made, [drawn_z, drawn_e])
     ref_q, ref_p = gamma(x_r, [z_r]), gamma(made_r, [drawn_z_r])

@@ -23,7 +23,7 @@ from unmingle.losses.mutual_information import (
     pair_classification,
     posterior_kl,
 )
-from unmingle.methods.robust import Multipliers, RobustConfig
+from unmingle.methods.robust import Disentangling, Multipliers, RobustConfig
 from unmingle.nn.posterior import parameters, posterior
 from unmingle.nn.residual import (
     ProductClassifier,
@@ -353,6 +353,38 @@ def test_appearance_encoder_and_decoder_learn_from_the_reconstruction_alone():
     assert min(changed) > 0
 
 
+@pytest.mark.parametrize(("likelihood", "times"), [("sum", 4.0), ("mean", 1.0)])
+def test_the_mean_likelihood_does_not_depend_on_the_size(likelihood, times):
+    """Images of two sizes, off by the same everywhere."""
+    found = []
+    for shape in ((16, 16, 1), (32, 32, 1)):
+        _, stage, batch = build(labelled(shape), likelihood=likelihood, perceptual="none")
+        x = batch()["a"]
+        found.append(float(stage.reconstruction(x.images + 0.1, x, 1)))
+    assert found[1] == pytest.approx(times * found[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_model_to_start_from_does_not_give_its_multipliers(variant, tmp_path):
+    first = fit("robust", out=tmp_path / "first", settings={"warm_up": 0, "gamma": 0.7})
+    assert first.network["multipliers"].total > 0
+    seen = {}
+    original = Disentangling.prepare
+
+    def look(stage):
+        state = stage.network["multipliers"]
+        seen.update({k: v.clone() for k, v in state.state_dict().items()})
+        original(stage)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Disentangling, "prepare", look)
+        second = fit("robust", settings={"variant": variant}, start_from=tmp_path / "first")
+    fresh = Multipliers(second.start_weight)
+    assert {k: float(v.sum()) for k, v in seen.items()} == {
+        k: float(v.sum()) for k, v in fresh.state_dict().items()
+    }
+
+
 @pytest.mark.parametrize("shuffles", ["one", "all"])
 def test_the_pose_encoder_learns_from_all_of_eq_19(shuffles):
     model, stage, batch = build(shuffles=shuffles)
@@ -366,7 +398,8 @@ def test_the_pose_encoder_learns_from_all_of_eq_19(shuffles):
     pose = q.mean + q.log_diagonal.exp() * x2.randn(4)
     appearance = model.appearance(x1.images)
     made = model.network["decoder"](pose, appearance)
-    rec = stage.config.rec_scale * (2 * made - 2 * x2.images).square().sum() / 8
+    values = made[0].numel() if stage.config.likelihood == "sum" else 1
+    rec = stage.config.rec_scale * values * (2 * made - 2 * x2.images).square().mean()
     kl = gaussian_kl(q.mean, 2 * q.log_diagonal)
     first, second = model.network["T"](pose, appearance)
     t = (first * second).sum(1).mean()
@@ -727,7 +760,7 @@ def test_a_short_training_learns_to_recombine():
     data = labelled((16, 16, 1), rows=40)
     settings = {
         "pose_dim": 8, "encoder_widths": (8, 16, 16), "decoder_widths": (16, 16, 16),
-        "visualise_every": 0, "classifier_width": 32, "rec_scale": 1.0, "lr": 3e-3,
+        "visualise_every": 0, "classifier_width": 32, "rec_scale": 256.0, "lr": 3e-3,
         "gamma": 0.1, "warm_up": 50, "batch": 16,
     }  # fmt: skip
     model = fit("robust", data, settings=settings, budget="200steps")

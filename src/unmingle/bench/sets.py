@@ -96,7 +96,7 @@ def published(name: str, data: str, split: str, *others: str) -> Setting:
         f"--test-protocol {split}",
         identity=protocol.identity,
         rest=protocol.rest,
-        told={found.method: {**found.settings, **found.paper} for found in experiments},
+        told={e.method: {**e.settings, **e.paper, **e.downloads} for e in experiments},
     )
 
 

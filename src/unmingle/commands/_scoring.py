@@ -43,7 +43,7 @@ class Scoring:
     judges: bool = False
     """Let recognisers say whether each factor of a swap is as it should be (a minute a factor)."""
     frechet: bool = False
-    """Fréchet distance of swaps to real images in EfficientNet-Lite0's features (not FID)."""
+    """Fréchet distance of swaps to real images in the features of ST-LPIPS's AlexNet (not FID)."""
     disentanglement: Annotated[
         str | None, flag("A,B|quick|all|none", unset="(none; quick in report)")
     ] = None

@@ -74,13 +74,16 @@ def spaces(model: Method, rows: str | None, columns: str | None) -> tuple[str, s
     """The code spaces of rows and columns: by default the first that knows a factor, and another.
 
     Raises:
-        ConfigError: for a space that the model does not have, or one space for both.
+        ConfigError: for a space that the model does not have, one space for both, or a model with
+            one code.
     """
     if rows is not None:
         check_space(model, rows, "--row-space")
     if columns is not None:
         check_space(model, columns, "--column-space")
     names = sorted(model.code_spaces, key=lambda name: model.code_spaces[name].factor is None)
+    if len(names) == 1:
+        raise ConfigError(f"{model.name} has one code, {names[0]}: there is nothing to swap")
     rows = rows or next(name for name in names if name != columns)
     columns = columns or next((name for name in reversed(names) if name != rows), rows)
     if rows == columns:

@@ -28,7 +28,7 @@ class Interpolate(Using):
     """The .png to write."""
     steps: int = 7
     """Images on each side of the grid, A and B included."""
-    space: Annotated[str, flag("SPACE", unset="(both: a grid)")] = "both"
+    space: Annotated[str, flag("SPACE", unset="(both: a grid, where there are two)")] = "both"
     """Move one code only: a single line of images."""
 
 
@@ -50,7 +50,9 @@ def run(argv: Sequence[str]) -> None:
 
     model = args.model()
     rows: str | None = None
-    if args.space == "both":
+    if args.space == "both" and len(model.code_spaces) == 1:
+        (columns,) = model.code_spaces
+    elif args.space == "both":
         rows, columns = spaces(model, None, None)
     else:
         columns = check_space(model, args.space, also=["both"])

@@ -27,7 +27,7 @@ class Retrieve(Using):
     query: Annotated[str, required("IMAGE")]
     """An image file, or a folder of them."""
     reading: Reading
-    space: Annotated[str, flag("SPACE", unset="(class)")] = "class"
+    space: Annotated[str | None, flag("SPACE", unset="(the first)")] = None
     """The code space whose distances count."""
     count: Annotated[int, flag("K", "-k", unset="(8)")] = 8
     """How many to find for each query."""
@@ -54,14 +54,15 @@ def run(argv: Sequence[str]) -> None:
     if args.count < 1:
         raise ConfigError(f"-k {args.count}: at least 1")
     model = args.model()
-    check_space(model, args.space)
+    space = next(iter(model.code_spaces)) if args.space is None else args.space
+    check_space(model, space)
     queries = pictures(model, args.query)
     data = rows_for(model, args.data, args.reading).part(args.part)
     from unmingle.evaluation.model import Encoded
     from unmingle.evaluation.retrieval import nearest
 
-    wanted = Encoded(model, queries.images).codes[args.space]
-    there = Encoded(model, data.items).codes[args.space]
+    wanted = Encoded(model, queries.images).codes[space]
+    there = Encoded(model, data.items).codes[space]
     found, distances = nearest(wanted, there, min(args.count, len(data)), args.metric)
     print("\t".join(("query", "rank", "distance", "image", *data.factors)))
     for name, row_distances, rows in zip(queries.names, distances, found, strict=True):

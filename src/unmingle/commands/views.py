@@ -26,7 +26,9 @@ class Views(Using):
     output: Annotated[Path, required("FILE", "-o")]
     """The .png to write, all views side by side, or the .gif, one after the other."""
     reading: Reading
-    space: Annotated[str, flag("SPACE", unset="(content)")] = "content"
+    space: Annotated[str | None, flag("SPACE", unset="(the last that no factor is told for)")] = (
+        None
+    )
     """The code that differs between the views; all others stay those of the image."""
     by: Annotated[str | None, flag("FACTOR")] = None
     """A factor whose values are the views, in their order (azimuth); without it they are typical
@@ -57,15 +59,20 @@ def run(argv: Sequence[str]) -> None:
     from unmingle.plots import prepared_codes, save_gif, save_png, tile, views
 
     model = args.model()
-    check_space(model, args.space)
+    names = list(model.code_spaces)
+    if len(names) == 1:
+        raise ConfigError(f"{model.name} has one code, {names[0]}: nothing of the image would stay")
+    untold = [name for name in names if model.code_spaces[name].factor is None]
+    space = (untold or names)[-1] if args.space is None else args.space
+    check_space(model, space)
     shown = pictures(model, args.image)
     data = rows_for(model, args.data, args.reading).part(args.part)
-    codes = prepared_codes(model, data, args.space, args.count, args.by, seed=args.seed)
-    made = views(model, shown.images, codes, args.space)
+    codes = prepared_codes(model, data, space, args.count, args.by, seed=args.seed)
+    made = views(model, shown.images, codes, space)
     if output.suffix.lower() == ".gif":
         frames = [tile(made[:, number : number + 1]) for number in range(len(codes))]
         save_gif(output, frames, overwrite=args.overwrite)
     else:
         sheet = np.concatenate([shown.images[:, None], made], axis=1)
         save_png(output, tile(sheet), overwrite=args.overwrite)
-    say(f"{output}: {len(codes)} views by the {args.space} code")
+    say(f"{output}: {len(codes)} views by the {space} code")

@@ -1,15 +1,14 @@
 """How far recombined images are from real ones as a set: a Fréchet distance of features.
 
 Not FID. That is the same distance of InceptionV3's pooled features (Heusel et al. 2017) and its
-numbers do not compare with these, which are of EfficientNet-Lite0. That trunk is also a training
-loss, so a model trained with it looks better here than it is.
+numbers do not compare with these, which are of ST-LPIPS's AlexNet: a trunk that no method is
+trained on, as that would flatter it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,10 +26,9 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-_BLOCK = 128
 _FEWEST = 8
 _HALVINGS = 4
-_BLOCKS = {2: 24, 4: 40, 10: 112, 15: 320}  # channels of some blocks
+_TAPS = {1: 64, 2: 192, 5: 256}  # channels; taps 3 and 4 have more than the deepest, or as many
 
 
 @dataclass(frozen=True)
@@ -120,38 +118,12 @@ def frechet_distance(a: Array, b: Array) -> float:
     return max(0.0, float(apart + sum(np.square(x).sum() for x in roots) - 2 * shared))
 
 
-@lru_cache(maxsize=2)
-def _network(block: int, device: str) -> Any:
-    from unmingle.nn.perceptual import EfficientNetLite0
-
-    return EfficientNetLite0((block,)).to(device)
-
-
-def fitting_block(rows: int) -> int:
-    """The deepest block with at most half as many channels as there are rows; the first if none.
+def fitting_tap(rows: int) -> int:
+    """The deepest tap with at most half as many channels as there are rows; the first if none.
 
     With fewer rows than channels the covariances are mostly noise, and so is their distance.
     """
-    return max((b for b, channels in _BLOCKS.items() if 2 * channels <= rows), default=2)
-
-
-def pooled_features(images: Array, block: int = 15, device: str = "cpu") -> Floats:
-    """The output of one of EfficientNet-Lite0's blocks, averaged over positions: [N,channels].
-
-    Args:
-        images: uint8 [N,H,W,C], C from 1 to 4.
-        block: 0 to 15; 24 channels after 2, 40 after 4, 112 after 10, 320 after 15.
-    """
-    import torch
-
-    net = _network(block, device)
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(images), _BLOCK):
-            part = np.ascontiguousarray(images[start : start + _BLOCK])
-            pixels = torch.from_numpy(part).to(device).permute(0, 3, 1, 2) / 255
-            found.append(net(pixels)[-1].mean((2, 3)).double().cpu().numpy())
-    return np.concatenate(found)
+    return max((tap for tap, channels in _TAPS.items() if 2 * channels <= rows), default=1)
 
 
 def feature_distance(
@@ -186,11 +158,13 @@ def feature_distance(
         raise ConfigError("with one code space there is nothing to recombine")
     rng = np.random.default_rng(seed)
     half = min(len(test), rows) // 2
-    block = fitting_block(half)
+    tap = fitting_tap(half)
 
     def features(items: Array) -> Floats:
         if test.is_images:
-            return pooled_features(items, block, device)
+            from unmingle.evaluation.st_lpips import st_lpips
+
+            return st_lpips("alex", device).pooled(items, tap)
         return np.asarray(items, np.float64)
 
     chosen = np.sort(rng.choice(len(test), 2 * half, replace=False))
@@ -211,7 +185,7 @@ def feature_distance(
     }
     what = "the vectors themselves"
     if test.is_images:
-        what = f"{real.shape[1]} pooled features of EfficientNet-Lite0, block {block}"
+        what = f"{real.shape[1]} pooled features of ST-LPIPS's AlexNet, tap {tap}"
     return FeatureDistance(
         **spreads,
         take=take,

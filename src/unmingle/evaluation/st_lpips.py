@@ -138,7 +138,28 @@ class STLPIPS:
                     out[rows] = self._compare(base, self._features(other[rows])).cpu().numpy()
         return found
 
+    def pooled(self, images: Array, tap: int) -> npt.NDArray[np.float64]:
+        """The activations of one of the trunk's five taps, averaged over positions: [N,channels].
+
+        Args:
+            images: as for `distance`.
+            tap: 1 to 5. AlexNet's have 64, 192, 384, 256 and 256 channels, VGG16's 64, 128, 256,
+                512 and 512.
+        """
+        step = max(1, _BATCH_PIXELS // max(images.shape[1] * images.shape[2], _SMALLEST**2))
+        with torch.inference_mode():
+            parts = [
+                self._taps(images[start : start + step])[tap - 1].mean((2, 3)).double().cpu()
+                for start in range(0, len(images), step)
+            ]
+        found: npt.NDArray[np.float64] = torch.cat(parts).numpy()
+        return found
+
     def _features(self, images: Array) -> list[Tensor]:
+        taps = self._taps(images)
+        return [tap / (tap.square().sum(1, keepdim=True).sqrt() + 1e-10) for tap in taps]
+
+    def _taps(self, images: Array) -> list[Tensor]:
         rgb = to_rgb(images)
         repeat = -(-_SMALLEST // min(rgb.shape[1:3]))
         if repeat > 1:
@@ -147,8 +168,7 @@ class STLPIPS:
         x = (x / 127.5 - 1 - self._weights["scaling_layer.shift"]) / self._weights[
             "scaling_layer.scale"
         ]
-        taps = _TAPS[self.trunk](self._weights, x)
-        return [tap / (tap.square().sum(1, keepdim=True).sqrt() + 1e-10) for tap in taps]
+        return _TAPS[self.trunk](self._weights, x)
 
     def _compare(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         total = torch.zeros(len(a[0]), device=self.device)

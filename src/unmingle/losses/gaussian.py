@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def gaussian_nll(predicted: Tensor, target: Tensor, std: Tensor) -> Tensor:
-    """-ln N(target | predicted, std^2) of a typical entry, mean over the batch (DisUnknown).
+    """-ln N(target | predicted, std^2) of a typical entry, mean over the batch.
 
-    The squared error is the mean over the entries of an item, as in the release; so the terms are
-    nats per entry and not per item.
+    Xiang et al. (2021, DisUnknown), the reconstruction. The squared error is the mean over the
+    entries of an item, as in the release; so the terms are nats per entry and not per item.
 
     Args:
         predicted: [b, ...].
@@ -32,11 +32,23 @@ def kl_to_normal(mean: Tensor, std: Tensor) -> Tensor:
     return 0.5 * (mean.square() + std.square() - 1) - std.log()
 
 
+def embeddings_kl(mean: Tensor, std: Tensor, frequencies: Tensor) -> Tensor:
+    """KL(N(mean, std^2) || N(0, 1)) of classes' embeddings, averaged by their frequency: [dim].
+
+    Xiang et al. (2021, DisUnknown), the labelled codes in stage I.
+
+    Args:
+        mean, std: of all classes, [K, dim].
+        frequencies: of the classes in the data, [K], of sum 1.
+    """
+    return (frequencies[:, None] * kl_to_normal(mean, std)).sum(0)
+
+
 def aggregated_kl(mean: Tensor, std: Tensor, average: Callable[[Tensor], Tensor]) -> Tensor:
     """KL to N(0, 1) of the Gaussian with the moments of the whole batch, by dimension: [dim].
 
-    DisUnknown's release: it keeps the codes of the data together centred and of unit variance,
-    which the KL of single codes at its small weight does not.
+    Release of Xiang et al. (2021, DisUnknown): it keeps the codes of the data together centred and
+    of unit variance, which the KL of single codes at its small weight does not.
 
     Args:
         mean, std: [b, dim] of the codes' posteriors.
@@ -50,6 +62,8 @@ def aggregated_kl(mean: Tensor, std: Tensor, average: Callable[[Tensor], Tensor]
 def kl_between(mean: Tensor, std: Tensor, other_mean: Tensor, other_std: Tensor) -> Tensor:
     """Mean over the batch of KL(N(mean, std^2) || N(other_mean, other_std^2)).
 
+    Xiang et al. (2021, DisUnknown), the labelled encoders; Kullback and Leibler (1951).
+
     Args:
         mean, std, other_mean, other_std: [b, dim].
     """
@@ -59,7 +73,9 @@ def kl_between(mean: Tensor, std: Tensor, other_mean: Tensor, other_std: Tensor)
 
 
 def scaled_distance(codes: Tensor, target: Tensor, scale: Tensor) -> Tensor:
-    """Squared distance in units of `scale`, mean over the batch (DisUnknown, code distance).
+    """Squared distance in units of `scale`, mean over the batch.
+
+    Xiang et al. (2021, DisUnknown), the code distance of Eq. 5g.
 
     Args:
         codes: [b, dim].

@@ -28,6 +28,9 @@ class _MeanAbsolute(torch.autograd.Function):
 def mean_absolute(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference, as a float32 scalar; the target gets no gradient.
 
+    The L1 of Gabbay and Hoshen (2020), Eq. 7, and the negative logarithm of Ruiz et al.'s (2019)
+    Laplace likelihood up to its scale.
+
     Args:
         prediction: any shape.
         target: the same shape.

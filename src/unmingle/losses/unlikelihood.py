@@ -65,7 +65,8 @@ def clamped_log_likelihood(
 ) -> Tensor:
     """Mean over the batch of max(ln p_k, ln q_k): an NLL that is not pushed beyond chance.
 
-    The ablation of DisUnknown's release; no gradient where the classifier does worse than q.
+    An ablation of Eq. 13 in the release of Xiang et al. (2021, DisUnknown); no gradient where the
+    classifier does worse than q.
 
     Args:
         log_probabilities: float32 [b, K].
@@ -101,5 +102,5 @@ def least_squares(outputs: Tensor, target: float) -> Tensor:
 
 
 def total(losses: Sequence[Tensor]) -> Tensor:
-    """Sum of one or more scalars."""
+    """Sum of one or more scalars, as over the labelled factors in Xiang et al. (2021)."""
     return torch.stack(list(losses)).sum()

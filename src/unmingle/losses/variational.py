@@ -23,7 +23,8 @@ _LIMIT = 8.0  # of a log variance: standard deviations from 0.018 to 55
 def posterior(outputs: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and log variance of q(z|x), float32 [b, dim] each, of an encoder's [b, 2 dim].
 
-    The log variance bends towards +-8, so that no density can become infinite.
+    Kingma and Welling (2014), Appendix C.2. The log variance bends towards +-8, so that no density
+    can become infinite.
     """
     mean, raw = outputs.float().chunk(2, dim=1)
     return mean, _LIMIT * torch.tanh(raw / _LIMIT)

@@ -23,7 +23,7 @@ class AnnealedVAEConfig(VAEConfig):
         ConfigError: naming the flag that is wrong.
     """
 
-    gamma: float = 100.0
+    gamma: float = 1000.0
     """Weight of the distance between KL divergence and capacity."""
     capacity: float = 50.0
     """Capacity C at the end, in nats; it grows from 0."""

@@ -265,7 +265,7 @@ class Method(ABC):
 
         Args:
             items: uint8 images [N, H, W, C] ([N, H, W] for grey), float32 vectors [N, D], as numpy
-                or torch, or a FactorDataset.
+                or torch, or a FactorDataset. A single [H, W, C] or [D] counts as N = 1.
 
         Returns:
             {code space: float32 [N, dim]}.
@@ -373,6 +373,8 @@ class Method(ABC):
         if isinstance(items, list | tuple):
             items = _stacked(items)
         shape = tuple(np.shape(items))
+        if shape == self.data_shape:
+            items, shape = np.asarray(items)[None], (1, *shape)
         if len(self.data_shape) == 3 and len(shape) == 3 and self.data_shape[2] == 1:
             items, shape = np.asarray(items)[..., None], (*shape, 1)
         wanted = "x".join(["N", *map(str, self.data_shape)])
@@ -442,6 +444,8 @@ def load(folder: str | os.PathLike[str]) -> Any:
         raise RunError(f"{folder} is no run folder: there is no config.json in it")
     try:
         info = json.loads(config.read_text())
+        if info["format"] != FORMAT:
+            raise ValueError(f"format {info['format']}; this version reads {FORMAT}")
         kind, settings = METHODS[info["method"]], info["settings"]
         shape, facts = tuple(info["shape"]), info["facts"]
     except (ValueError, TypeError, KeyError, AttributeError) as error:

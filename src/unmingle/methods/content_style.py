@@ -68,6 +68,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "head_kernels": (5, 7),
         "encoder_widths": (64, 128, 256, 256, 256),
         "encoder_stride": 1,
+        "encoder_input": "plain",
         "discriminator_widths": (64, 128, 256, 512),
         "discriminator_stem": 7,
         "swapped": 64,
@@ -95,6 +96,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "head_kernels": (3, 3),
         "encoder_widths": (32, 64, 96, 128, 128),
         "encoder_stride": 2,
+        "encoder_input": "centred",
         "discriminator_widths": (16, 32, 64, 128),
         "discriminator_stem": 3,
         "swapped": 16,
@@ -201,6 +203,8 @@ class ContentStyleConfig:
     """Channels of the encoders' convolutions."""
     encoder_stride: int | None = None
     """Stride of the encoders' first convolution."""
+    encoder_input: Literal["plain", "centred"] | None = None
+    """Pixels as the encoders see them: plain, in [0, 1], or centred, in [-2, 2]."""
     discriminator_widths: tuple[int, int, int, int] | None = None
     """Channels of the four groups of the ResNet-18 for instance discrimination."""
     discriminator_stem: int | None = None
@@ -337,7 +341,11 @@ class ContentStyle(Method):
             parts["domain"] = LatentTable(domains, config.domain_dim, owned=False)
         for name, space in self.code_spaces.items():
             parts[f"{name}_encoder"] = ConvEncoder(
-                image, space.dim, config.encoder_widths, first_stride=config.encoder_stride or 1
+                image,
+                space.dim,
+                config.encoder_widths,
+                first_stride=config.encoder_stride or 1,
+                centred=config.encoder_input == "centred",
             )
             parts[f"{name}_subspace"] = Subspace(space.dim)
         if config.discrimination_weight:

@@ -53,7 +53,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "generator_lr": 5e-5,
         "final_lr": 1.0,
         "half_size": 0.0,
-        "widths": (32, 64, 128, 256, 384, 512),
+        "widths": (32, 64, 128, 256, 512, 512),
         "features": 512,
         "blocks": 2,
         "code_width": 512,

@@ -13,6 +13,7 @@ from unmingle.data import FactorDataset
 from unmingle.data.samplers import Sampler
 from unmingle.losses.gaussian import (
     aggregated_kl,
+    embeddings_kl,
     gaussian_nll,
     kl_between,
     kl_to_normal,
@@ -102,8 +103,12 @@ class DisUnknownStage(Stage):
 
     def embedding_kl(self) -> Tensor:
         """KL of all embeddings to N(0, I), a dimension by how often it is kept."""
-        tables = self.network["embeddings"]
-        return total([(tables[i].kl() * self.keep[i]).sum() for i in self.factors])
+        terms = []
+        for i in self.factors:
+            table = self.network["embeddings"][i]
+            mean, std = table.table()
+            terms.append((embeddings_kl(mean, std, table.frequencies) * self.keep[i]).sum())
+        return total(terms)
 
     def swapped(self, x: View, values: Tensor) -> Tensor:
         """Each sample's value [b, ...] replaced by that of another sample of the batch."""

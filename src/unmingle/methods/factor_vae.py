@@ -30,14 +30,15 @@ class FactorVAEConfig(VAEConfig):
     """Weight of the total correlation; 0 is the VAE."""
     discriminator_width: int | None = None
     """Width of the discriminator's five hidden layers."""
-    discriminator_lr: float = 1e-4
+    discriminator_lr: float | None = None
     """Learning rate of the discriminator."""
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """See `NetworkConfig.presets`."""
         known = super().presets()
-        known["paper"]["discriminator_width"] = 1000
-        known["laptop"]["discriminator_width"] = 256
+        known["paper"].update(discriminator_width=1000, discriminator_lr=1e-4)
+        # As in the paper that of the model: a slower one estimates the codes of long ago.
+        known["laptop"].update(discriminator_width=256, discriminator_lr=1e-3)
         return known
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ from unmingle.nn.perceptual import feature_net, style_features
 from unmingle.training.distributed import broadcast_state
 from unmingle.training.hardware import choose_precision
 from unmingle.training.images import ImageSource
+from unmingle.training.minimise import minimise
 from unmingle.training.schedules import Cosine, Ramp
 from unmingle.training.stage import (
     Batch,
@@ -151,7 +152,7 @@ class LORDConfig:
     codes, each divided by its standard deviation, so that what tells two similar classes apart
     counts as much as what tells them from all others. Needs a floor above 0."""
     half_size: float | None = None
-    """Share of stage 1 that is trained at half the image size."""
+    """Share of stage 1, and from 96x96 on of stage 2, that is trained at half the image size."""
     start: Literal["uniform", "components"] | None = None
     """Codes start uniform in +-0.05 (paper), or from principal components of the images."""
     generator_widths: tuple[int, ...] | None = None
@@ -370,20 +371,15 @@ class LORD(Method):
         bf16 = choose_precision("auto", device) == "bf16"
         # Autocast would go on using a leaf's first cast: the codes are leaves that change.
         cast = torch.autocast(device, torch.bfloat16, enabled=bf16, cache_enabled=False)
-        with torch.enable_grad(), cast:
+        with cast:
             distance = distance_to(items, self.config.perceptual, self.config.perceptual_weight)
-            leaves = [classes.requires_grad_(), content.requires_grad_()]
-            adam = torch.optim.Adam(leaves, lr, betas=_BETAS)
-            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
-            for _ in range(steps):
+
+            def loss() -> Tensor:
                 noise = torch.randn(content.shape[1], generator=generator).to(content)
                 images = self.generate(content + sigma * noise, classes)
-                loss = distance(images) * len(items) + decay * content.square().sum()
-                grads = torch.autograd.grad(loss, leaves)
-                for leaf, grad in zip(leaves, grads, strict=True):
-                    leaf.grad = grad
-                adam.step()
-                schedule.step()
+                return distance(images) * len(items) + decay * content.square().sum()
+
+            minimise(loss, [classes, content], steps, lr, _BETAS)
         return {"class": classes.detach(), "content": content.detach()}
 
     @property
@@ -432,6 +428,8 @@ class LORD(Method):
 class _LORDStage(Stage):
     """What both stages share: labels, tables, and the distance to the true images."""
 
+    halved_from: int  # size of the images from which a share of the stage is at half of it
+
     def __init__(self, method: LORD, data: FactorDataset) -> None:
         self.method, self.config, self.data = method, method.config, data
         self.labels = method._labels
@@ -462,6 +460,20 @@ class _LORDStage(Stage):
         """Of Adam, for the encoders."""
         return (self.config.encoder_beta or 0.0, _BETAS[1])
 
+    def resolutions(self) -> Sequence[tuple[float, int]]:
+        half = self.config.half_size or 0.0
+        if half == 0 or min(self.data.shape[:2]) < self.halved_from:
+            return [(1.0, 1)]
+        return [(half, 2), (1 - half, 1)]
+
+    def finish(self) -> None:
+        self.method._divisor = 1
+
+    def full_size(self, images: Tensor) -> Tensor:
+        """For an encoder, which has one input size."""
+        full = self.data.shape[:2]
+        return images if images.shape[2:] == full else nn.functional.interpolate(images, full)
+
 
 class LatentOptimisation(_LORDStage):
     """Stage 1 (Eq. 5-7): class codes, content codes and generator against the images.
@@ -470,6 +482,7 @@ class LatentOptimisation(_LORDStage):
     """
 
     name = "latent"
+    halved_from = 32
 
     def setup(self) -> None:
         if self.config.start != "components":
@@ -497,12 +510,6 @@ class LatentOptimisation(_LORDStage):
                 lambda block: means[block], len(means), len(means), config.class_dim, _START_NORM
             )
             _write(network["classes"], codes)
-
-    def resolutions(self) -> Sequence[tuple[float, int]]:
-        half = self.config.half_size or 0.0
-        if half == 0 or min(self.data.shape[:2]) < 32:
-            return [(1.0, 1)]
-        return [(half, 2), (1 - half, 1)]
 
     def players(self) -> Sequence[Player]:
         config, network = self.config, self.network
@@ -534,14 +541,11 @@ class LatentOptimisation(_LORDStage):
             {"distance": distance.detach(), "penalty": penalty.detach()},
         )
 
-    def finish(self) -> None:
-        self.method._divisor = 1
-
     def _content(self, x: View) -> Tensor:
         if "content" in self.network:
             codes: Tensor = self.network["content"].lookup(x.rows)
             return codes
-        encoded: Tensor = self.network["content_encoder"](self._full_size(x.images))
+        encoded: Tensor = self.network["content_encoder"](self.full_size(x.images))
         return encoded
 
     def _classes(self, x: View) -> Tensor:
@@ -549,13 +553,8 @@ class LatentOptimisation(_LORDStage):
         if "classes" in self.network:
             codes: Tensor = self.network["classes"].lookup(labels)
             return codes
-        encoded = self.network["class_encoder"](self._full_size(x.images))
+        encoded = self.network["class_encoder"](self.full_size(x.images))
         return class_average(x.gather(encoded), x.gather(labels))[x.places]
-
-    def _full_size(self, images: Tensor) -> Tensor:
-        """For an encoder, which has one input size."""
-        full = self.data.shape[:2]
-        return images if images.shape[2:] == full else nn.functional.interpolate(images, full)
 
     def _regularised(self, codes: Tensor, x: View) -> tuple[Tensor, Tensor]:
         """The content as the generator sees it, and the penalty on it (Eq. 6; Table 3)."""
@@ -577,6 +576,7 @@ class Amortisation(_LORDStage):
     """
 
     name = "amortisation"
+    halved_from = 96  # below, a share of stage 2 is enough for what only the full size tells
 
     def __init__(self, method: LORD, data: FactorDataset, share: float) -> None:
         super().__init__(method, data)
@@ -615,22 +615,24 @@ class Amortisation(_LORDStage):
 
     def step(self, batch: Batch, progress: Progress) -> StepResult:
         x, config = batch["x"], self.config
+        divisor = self.method._divisor = progress.divisor
         classes, content = self._encoded(x.images)
         true_classes, true_content = self._learnt(x, content)
         errors = self._errors(classes, content, true_classes, true_content)
         if config.recombined:
-            errors = errors + config.recombined * self._recombined(x, true_classes, true_content)
+            swaps = self._recombined(x, true_classes, true_content, divisor)
+            errors = errors + config.recombined * swaps
         loss = config.alpha * errors
         logs: dict[str, Tensor | float] = {"code_error": errors.detach()}
         if progress.fraction >= (config.codes_first or 0.0):
-            images = self.method.generate(self.method.split(content)[0], classes)
-            distance = self.distance(images, x, 1)
+            images = self.method.generate(self.method.split(content)[0], classes, divisor)
+            distance = self.distance(images, x, divisor)
             loss = loss + distance
             logs["distance"] = distance.detach()
         return StepResult({"model": loss}, logs)
 
     def _encoded(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        network = self.network
+        network, images = self.network, self.full_size(images)
         classes = network["class_subspace"](network["class_encoder"](images))
         return classes, network["content_subspace"](network["content_encoder"](images))
 
@@ -650,7 +652,7 @@ class Amortisation(_LORDStage):
             classes, true_classes = whiten(classes), whiten(true_classes)
         return mean_squared(classes, true_classes) + mean_squared(content, true_content)
 
-    def _recombined(self, x: View, classes: Tensor, content: Tensor) -> Tensor:
+    def _recombined(self, x: View, classes: Tensor, content: Tensor, divisor: int) -> Tensor:
         """The same errors on images that the generator makes of one's class and another's content.
 
         Their codes are known without any image of that pair: an encoder that reads something of
@@ -658,7 +660,7 @@ class Amortisation(_LORDStage):
         """
         with torch.no_grad():
             swapped = x.gather(classes)[x.permutation(others=True)]
-            images = self.method.generate(self.method.split(content)[0], swapped)
+            images = self.method.generate(self.method.split(content)[0], swapped, divisor)
         return self._errors(*self._encoded(images), swapped, content)
 
 

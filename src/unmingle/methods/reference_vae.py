@@ -351,7 +351,7 @@ class SymmetricReference(Reference):
         pool, reference = batch["pool"], batch["reference"]
         count = len(pool)
         z, e = self.noise(batch), pool.randn(config.target_dim)
-        made = self.generate(z, e)
+        made = method.as_seen(self.generate(z, e))
         found, found_z, found_e = self.infer_both(batch, made)
 
         xi, gamma = method.part("pool_discriminator"), method.part("reference_discriminator")

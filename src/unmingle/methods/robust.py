@@ -75,6 +75,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "b_gamma": 0.01,
         "warm_up": 1000,
         "shuffles": "one",
+        "likelihood": "sum",
         "rec_scale": 5e-4,
         "batch": 16,
         "encoder_widths": (16, 32, 128, 256, 256),
@@ -106,7 +107,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "b_gamma": 0.01,
         "warm_up": 200,
         "shuffles": "all",
-        "rec_scale": 0.03,
+        "likelihood": "mean",
+        "rec_scale": 370.0,
         "batch": 32,
         "encoder_widths": (32, 64, 96, 128),
         "encoder_blocks": 1,
@@ -181,8 +183,11 @@ class RobustConfig:
     """Frozen network of the reconstruction's distance; none: the squared error."""
     perceptual_weight: float | None = None
     """Weight of each layer's relative difference (efficientnet-lite0); VGG16's layers count 1."""
+    likelihood: Literal["sum", "mean"] | None = None
+    """L_rec is of the sum over all values of an item (Eq. 20), or of their mean, which stands in
+    one and the same balance with KL and information whatever the items' size."""
     rec_scale: float | None = None
-    """L_rec is the distance times this times the number of pixel values of an image."""
+    """L_rec is the distance, so summed, times this."""
     batch: int | None = None
     """Pairs per step."""
     encoder_widths: tuple[int, ...] | None = None
@@ -457,6 +462,13 @@ class Multipliers(nn.Module):
         self.register_buffer("sums", torch.zeros(len(_CLASSIFIERS)))
         self.register_buffer("total", torch.zeros(()))
 
+    @torch.no_grad()
+    def restart(self, weight: float) -> None:
+        """Forget all but gamma at the start."""
+        for state in (self.multiplier, self.sums, self.total):
+            state.zero_()
+        self.weight.fill_(weight)
+
     def observe(self, estimates: Tensor, decay: float) -> None:
         """Take I_T and I_T' [2] of a batch into the averages."""
         self.sums.mul_(decay).add_((1 - decay) * estimates)
@@ -482,6 +494,8 @@ class Disentangling(Stage):
         return self.method.network
 
     def setup(self) -> None:
+        # A model to start from has where its own training, by its own variant, brought them.
+        self.network["multipliers"].restart(self.method.start_weight)
         if not self.data.is_images:
             self.network["scale"].fit(self.data.items)
 
@@ -550,7 +564,8 @@ class Disentangling(Stage):
 
     def reconstruction(self, made: Tensor, x2: View, divisor: int) -> Tensor:
         """L_rec of Eq. 20, up to a constant."""
-        values = float(np.prod(self.method.data_shape))
+        summed = self.config.likelihood == "sum"
+        values = float(np.prod(self.method.data_shape)) if summed else 1.0
         if self.data.is_images and self.config.perceptual != "none":
             distance = self.distance(made, x2, divisor)
         elif self.data.is_images:  # as numbers from -1 to 1

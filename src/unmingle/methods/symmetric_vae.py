@@ -149,7 +149,7 @@ class Symmetric(Variational):
         generator, d = method.part("generator"), method.part("discriminator")
         seen = method.part("scaling")(x.images)
         noise, drawn = x.randn(config.latent_dim), x.randn(config.latent_dim)
-        made = generator(drawn)
+        made = method.as_seen(generator(drawn))
         latent, found = method.infer_both("encoder", seen, made, noise)
 
         in_q, in_p = log_ratios(d, x, config.zeroed, (seen, [latent.code]), (made, [drawn]))

@@ -160,6 +160,16 @@ class VariationalMethod(DrawingMethod):
         """-E log p(x|z), the mean over the batch."""
         return laplace_nll(made, seen, self.config.scale or 1.0, self.config.halvings or 0)
 
+    def as_seen(self, made: Tensor) -> Tensor:
+        """Generated items as they come out of `decode`: images within [-1, 1], as true ones are.
+
+        A `reach` above 1 would else tell a discriminator that an image is no true one. The
+        gradient passes as if nothing had been cut.
+        """
+        if len(self.data_shape) != 3:
+            return made
+        return made + (made.clamp(-1, 1) - made).detach()
+
     def infer(self, name: str, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q by the encoder `name`, of items as the networks see them."""
         return posterior(self.part(name)(seen))

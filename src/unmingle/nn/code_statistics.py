@@ -25,16 +25,12 @@ class CodeStatistics(nn.Module):
 
     @torch.no_grad()
     def fit(self, mean: Tensor, std: Tensor) -> None:
-        """From posteriors N(mean, std^2), [N, dim] each.
-
-        `root` and `mean` are those of draws from the posteriors, `std` that of their means.
-        """
+        """The moments of draws from posteriors N(mean, std^2), [N, dim] each."""
         centre = mean.double().mean(0)
         centred = mean.double() - centre
-        covariance = centred.T @ centred / len(mean)
+        covariance = centred.T @ centred / len(mean) + torch.diag(std.double().square().mean(0))
         self.std.copy_(covariance.diagonal().sqrt().clamp_min(1e-3))
-        whole = covariance + torch.diag(std.double().square().mean(0))
-        variances, axes = torch.linalg.eigh(whole)
+        variances, axes = torch.linalg.eigh(covariance)
         self.mean.copy_(centre)
         self.root.copy_(axes * variances.clamp_min(0).sqrt())
 

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unmingle.losses.gaussian import kl_to_normal
-
 Start = Literal["zero", "random", "linear", "circle"]
 
 _INSIDE = 0.3  # deviation inside a class, where the classes start apart at random
@@ -67,10 +65,6 @@ class LabelEmbedding(nn.Module):
         """(mean, std), float32 [b, dim] each, of classes int64 [b]."""
         mean, std = self.table()
         return mean.index_select(0, labels), std.index_select(0, labels)
-
-    def kl(self) -> Tensor:
-        """KL to N(0, 1) by dimension, averaged over the classes by their frequency: [dim]."""
-        return (self.frequencies[:, None] * kl_to_normal(*self.table())).sum(0)
 
 
 def keep_probabilities(dim: int, last: float) -> Tensor:

@@ -23,8 +23,11 @@ from .weight_norm import (
 
 
 def _levels(shape: Sequence[int], widths: Sequence[int]) -> Sequence[int]:
-    """As many of the widths as there are halvings that leave a pixel."""
-    return widths[: min(shape[:2]).bit_length() - 1]
+    """As many of the widths as there are halvings that leave a map of about 4x4.
+
+    Its layout then is the fully-connected layers' to make, which the adversarial gradient reaches.
+    """
+    return widths[: max((min(shape[:2]) - 1).bit_length() - 2, 1)]
 
 
 def _grid(shape: Sequence[int], levels: int) -> tuple[int, int]:

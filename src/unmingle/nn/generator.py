@@ -168,12 +168,14 @@ class ModulatedGenerator(nn.Module):
         cell = 2 ** (len(widths) - 1)
         self.base = (widths[0], -(-self.height // cell), -(-self.width // cell))
         size = self.base[0] * self.base[1] * self.base[2]
+        # Of small images never narrower than the code, which comes with noise.
+        first, second = max(size // 8, content, 32), max(size // 4, content, 32)
         self.fc = nn.Sequential(
-            nn.Linear(content, max(size // 8, 32)),
+            nn.Linear(content, first),
             nn.LeakyReLU(slope),
-            nn.Linear(max(size // 8, 32), max(size // 4, 32)),
+            nn.Linear(first, second),
             nn.LeakyReLU(slope),
-            nn.Linear(max(size // 4, 32), size),
+            nn.Linear(second, size),
             nn.LeakyReLU(slope),
         )
         self.blocks = nn.ModuleList(

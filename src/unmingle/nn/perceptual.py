@@ -259,9 +259,11 @@ class TargetFeatures:
         return [layer.index_select(0, rows).permute(0, 3, 1, 2) for layer in self._stored]
 
     def _fill(self, divisor: int) -> None:
-        """Fixed blocks in row order, so that a resumed run has the same bits."""
+        """Fixed rows and blocks, so that a resumed run has the same bits."""
         self._divisor, self._stored, self.scales = divisor, [], []
-        first = self.net(self.images(torch.arange(min(_BLOCK, self.count)), divisor))
+        # From all over the set, which may be sorted by class or domain.
+        spread = torch.linspace(0, self.count - 1, min(_BLOCK, self.count)).long()
+        first = self.net(self.images(spread, divisor))
         self.scales = [layer.float().abs().mean().item() for layer in first]
         size = sum(layer[0].numel() * layer.element_size() for layer in first)
         if size * self.count > self.limit:

@@ -49,16 +49,17 @@ def swap_grid(
     model: Model,
     images_rows: Array,
     images_cols: Array,
-    rows: str = "class",
-    columns: str = "content",
+    rows: str | None = None,
+    columns: str | None = None,
     *,
     gap: int = 2,
 ) -> Image:
-    """Recombinations of all pairs (LORD Fig. 2).
+    """Recombinations of all pairs (Gabbay and Hoshen 2020, Fig. 2).
 
     The left column shows `images_rows` [R,H,W,C], whose `rows` code each row keeps; the top row
     shows `images_cols` [K,H,W,C], whose `columns` code each column keeps. Other codes come from
-    the images of the columns. Each image is encoded once.
+    the images of the columns. Without names the rows keep the first code space and the columns the
+    last one. Each image is encoded once.
 
     Where the model shows what single codes say (`visualise`: codes to {code space: images}), these
     pictures stand beside the images they come from, as a second column and a second row.
@@ -75,6 +76,7 @@ def swap_grid(
         )
     images = np.concatenate([images_rows, images_cols])
     encoded = Encoded(model, images)
+    rows, columns = rows or encoded.spaces[0], columns or encoded.spaces[-1]
     for space in (rows, columns):
         encoded.require(space)
     if rows == columns:

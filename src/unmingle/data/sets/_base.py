@@ -53,6 +53,8 @@ class Experiment:
     """Flags that say how the set is read."""
     paper: Mapping[str, Any] = field(default_factory=dict)
     """Further settings at the scale of the paper, beside the preset of that name."""
+    downloads: Mapping[str, Any] = field(default_factory=dict)
+    """Those of them that fetch something, which nobody gets without asking."""
     budget: str = ""
     """How long the paper trained."""
     all_rows: bool = False

@@ -30,14 +30,25 @@ RUIZ_2019 = (
 def gabbay_2020(identity: str, reading: str = "--size 64") -> Experiment:
     """Class labels and VGG16; 200 epochs for the codes, 200 for the encoders."""
     return Experiment(
-        "lord", {"class_factor": identity}, reading, {"perceptual": "vgg16"}, "400epochs"
+        "lord",
+        {"class_factor": identity},
+        reading,
+        downloads={"perceptual": "vgg16"},
+        budget="400epochs",
     )
 
 
 def ren_2021(reading: str = "--size 64", **settings: Any) -> Experiment:
     """No labels, so all images; 200 epochs for the codes, of 400."""
-    paper = {"perceptual": "vgg16", "instances": 0.25, "second_stage": 0.25}
-    return Experiment("content-style", settings, reading, paper, "400epochs", all_rows=True)
+    return Experiment(
+        "content-style",
+        settings,
+        reading,
+        {"instances": 0.25, "second_stage": 0.25},
+        {"perceptual": "vgg16"},
+        "400epochs",
+        all_rows=True,
+    )
 
 
 def esser_2019(identity: str, reading: str) -> Experiment:
@@ -49,7 +60,7 @@ def xiang_2021(
     labelled: tuple[str, ...], reading: str = "", budget: str = "", **paper: Any
 ) -> Experiment:
     """Some factors labelled; the iterations of all stages together."""
-    return Experiment("disunknown", {"labelled": labelled}, reading, paper, budget)
+    return Experiment("disunknown", {"labelled": labelled}, reading, paper, budget=budget)
 
 
 def ruiz_2019(method: str, reference: str, reading: str) -> Experiment:
