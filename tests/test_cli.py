@@ -144,6 +144,7 @@ def test_an_interruption_has_no_traceback(monkeypatch: pytest.MonkeyPatch) -> No
         ("evaluate nowhere digits --json x.txt", "--json x.txt"),
         ("evaluate nowhere digits --pairs 0", "--pairs 0: at least 1"),
         ("evaluate nowhere digits --pairs -5", "--pairs -5: at least 1"),
+        ("evaluate nowhere digits --probe-rows 1", "--probe-rows 1: at least 2"),
         ("evaluate nowhere digits --seed -1", "--seed -1: 0 or more"),
         ("demo --budget soon", "--budget 'soon'"),
     ],

@@ -274,6 +274,9 @@ def test_the_command_of_scores_names_what_they_were_made_of():
     parsed = read_as(Evaluate, command[2:])
     assert parsed.reading == replace(reading, memory_limit=None) and parsed.data == "other.npz"
     assert parsed.scoring.part == "all" and parsed.scoring.pairs == 10
+    assert parsed.scoring.probe_rows == 10_000
+    scores.context["probe_rows"] = 600
+    assert read_as(Evaluate, evaluate_command(scores, run)[2:]).scoring.probe_rows == 600
     for quick, flag in ((True, "--quick-audit"), (False, "--audit")):
         audit = Audit([], [], [], {}, [], [], {"factors": [], "quick": quick})
         words = evaluate_command(replace(scores, audit=audit), run)

@@ -53,6 +53,8 @@ class Scoring:
     """Which rows, if the run was trained on DATA."""
     pairs: Annotated[int | None, flag("N", unset="(1000; 100 in report)")] = None
     """How many swaps are scored, at most."""
+    probe_rows: int = 10_000
+    """How many training rows, and test rows, the probes look at, at most."""
     seed: int = 0
     """Seed of pairs, probes and intervals."""
 
@@ -63,6 +65,8 @@ class Scoring:
             raise ConfigError(f"--audit-factors {self.audit_factors} needs --audit")
         if self.pairs is not None and self.pairs < 1:
             raise ConfigError(f"--pairs {self.pairs}: at least 1")
+        if self.probe_rows < 2:
+            raise ConfigError(f"--probe-rows {self.probe_rows}: at least 2")
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed}: 0 or more")
 
@@ -136,6 +140,7 @@ class Scoring:
             metrics=None if self.metrics is None else _list(self.metrics),
             probes=_list(self.probes),
             pairs=pairs if self.pairs is None else self.pairs,
+            probe_rows=self.probe_rows,
             extras=extras,
             seed=self.seed,
             device=device,

@@ -226,6 +226,8 @@ def evaluate_command(scores: Scores, folder: Path) -> list[str]:
     words += ["--frechet"] if scores.feature_distance is not None else []
     if scores.disentanglement:
         words += ["--disentanglement", ",".join(scores.disentanglement)]
+    if context.get("probe_rows") not in (None, 10_000):
+        words += ["--probe-rows", str(context["probe_rows"])]
     for key in ("pairs", "seed"):
         if context.get(key) is not None:
             words += [f"--{key}", str(context[key])]
