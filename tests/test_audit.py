@@ -414,7 +414,8 @@ def _probe(accuracy, p, kind="linear", chance=0.25, permuted=0.2, rows=200):
 def test_levels_and_sentences():
     cases = {"none": (0.26, 0.4), "trace": (0.3, 0.01), "partial": (0.5, 0.001)}
     for level, (accuracy, p) in {**cases, "strong": (0.9, 0.001)}.items():
-        assert judge_leak("person", "content", [_probe(accuracy, p)], p, None)[0] == level
+        found, text = judge_leak("person", "content", [_probe(accuracy, p)], p, None)
+        assert found == level and ("can hardly be told" in text) == (level == "trace")
     both = [_probe(0.26, 0.4), _probe(0.5, 0.001, "knn")]
     nats = Information(Estimate(0.3, 0.2, 0.4), 0.5, 1.4, 500, 200)
     _, text = judge_leak("person", "content", both, 0.002, nats)

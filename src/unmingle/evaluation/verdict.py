@@ -42,8 +42,9 @@ def judge_leak(
     best = max(found, key=lambda probe: probe.result.accuracy)
     level = "trace" if best.gain < _PARTIAL else "partial" if best.gain < _STRONG else "strong"
     chance = max(best.result.chance, best.permuted)
+    can = "can hardly" if level == "trace" else "can"
     text = (
-        f"{factor} can be told from the {space} code: {best.result.accuracy:.1%} right by "
+        f"{factor} {can} be told from the {space} code: {best.result.accuracy:.1%} right by "
         f"{best.name}, chance {chance:.1%}"
     )
     if best.result.accuracy <= best.result.chance:
