@@ -193,7 +193,7 @@ def test_a_short_command_trains_what_the_table_does(
     method, data, *more = words.split()
     _, short = parsed(method, [data, *more])
     told = capsys.readouterr().err
-    assert f"{data}, as in " in told
+    assert told.startswith(f"{data}, as in ")
     run = Run(TABLES[table].row(row), TABLES[table].setting(setting))
     _, full = parsed(run.row.method, run.words()[1:])
     if getattr(full.method, "perceptual", "") == "vgg16":  # is downloaded: must be asked for

@@ -117,7 +117,7 @@ class Halves:
 
 def test_a_perfect_model_is_at_the_floor_and_an_imperfect_one_above():
     data = _pictures()
-    perfect, off = feature_distance(Halves(), data), feature_distance(Halves(off=40), data)
+    perfect, off = feature_distance(Halves(), data), feature_distance(Halves(off=15), data)
     assert perfect.rebuilt == perfect.real  # the very images
     # the left and right levels are independent, so recombined images are as real ones
     assert perfect.recombined.mean < 2 * perfect.real.mean

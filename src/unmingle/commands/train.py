@@ -179,13 +179,12 @@ def _untold(kind: Any, args: Train[Any], flags: Sequence[str]) -> list[str]:
     for word in words:
         kept = _flag(word) not in given if word.startswith("--") else kept
         more += [word] if kept else []
-    missing = {name: value for name, value in experiment.downloads.items()
-               if _flag(name) not in given}  # fmt: skip
-    if missing and "--preset" in words and not args.training.quiet:
-        say(f"the paper's has also, by a download: {shlex.join(setting_words(missing))}")
     if more and not args.training.quiet:
         small = "" if gpu or "preset" in given else " (without a GPU: preset laptop)"
         say(f"{args.data}, as in {known.splits[split].paper}: {shlex.join(more)}{small}")
+    missing = {k: v for k, v in experiment.downloads.items() if _flag(k) not in given}
+    if missing and "--preset" in words and not args.training.quiet:
+        say(f"the paper's has also, by a download: {shlex.join(setting_words(missing))}")
     return more
 
 
