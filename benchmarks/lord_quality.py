@@ -114,7 +114,9 @@ def curve() -> None:
         ax.set_xticks(list(found), [str(minutes) for minutes in found])
         ax.minorticks_off()
     axes[0].set_ylabel("error, share of the better copy")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside right center", fontsize="small"
+    )
     figure.savefig(IMAGES / "lord-curve.png", dpi=110)
 
 
