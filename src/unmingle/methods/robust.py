@@ -120,7 +120,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "classifier_features": 64,
         "visualiser_widths": (64, 64, 48, 32),
         "visualise_every": 4,
-        "lr": 5e-4,
+        "lr": 7e-4,
         "classifier_lr": 1e-3,
         "final_lr": 0.1,
         "beta2": 0.99,
@@ -406,10 +406,14 @@ class RobustDisentangling(Method):
 
     def decode_codes(self, codes: dict[str, Tensor]) -> Tensor:
         """D(pose, appearance)."""
-        return self.generate("decoder", codes["pose"], codes["appearance"])
+        made = self.generate("decoder", codes["pose"], codes["appearance"])
+        return made if len(self.data_shape) == 1 else made.clamp(0, 1)
 
     def generate(self, decoder: str, *codes: Tensor, divisor: int = 1) -> Tensor:
-        """Images [b, C, H / divisor, W / divisor] in [0, 1], or vectors, by one of the decoders."""
+        """Images [b, C, H / divisor, W / divisor], or vectors, by one of the decoders.
+
+        The numbers of images are in [0, 1] up to some thousandths.
+        """
         network = self._part(decoder)
         if len(self.data_shape) == 1:
             vectors: Tensor = self._part("scale").inverse(network(torch.cat(codes, 1)).float())

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _ADDED = 0.3
+_LEAK = 1e-3
 
 CodeShape = tuple[int, ...]
 """(c, h, w) of a spatial code, (d,) of a vector."""
@@ -215,7 +216,10 @@ class SubPixelDecoder(nn.Module):
         started(self)
 
     def forward(self, *codes: Tensor, divisor: int = 1) -> Tensor:
-        """Images float32 [b, C, H / divisor, W / divisor] in [0, 1] of flat codes [b, d] each.
+        """Images float32 [b, C, H / divisor, W / divisor] of flat codes [b, d] each.
+
+        They can leave [0, 1] by some thousandths: on a plain background a mere sigmoid's inputs grow
+        without end, and one large step then leaves it so flat everywhere that no gradient returns.
 
         Args:
             codes: as many as the decoder was made for.
@@ -228,7 +232,8 @@ class SubPixelDecoder(nn.Module):
             x = residual(x)
             if number < len(self.ups):
                 x = self.ups[number](x, 2 if number >= len(self.ups) - skipped else 1)
-        images = torch.sigmoid(self.head(x, min(divisor, self.patch)).float())
+        values = self.head(x, min(divisor, self.patch)).float()
+        images = torch.sigmoid(values) + _LEAK * values
         height, width = -(-self.height // divisor), -(-self.width // divisor)
         top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
         return images[:, :, top : top + height, left : left + width]
