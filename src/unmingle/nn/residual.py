@@ -218,8 +218,8 @@ class SubPixelDecoder(nn.Module):
     def forward(self, *codes: Tensor, divisor: int = 1) -> Tensor:
         """Images float32 [b, C, H / divisor, W / divisor] of flat codes [b, d] each.
 
-        They can leave [0, 1] by some thousandths: on a plain background a mere sigmoid's inputs grow
-        without end, and one large step then leaves it so flat everywhere that no gradient returns.
+        They can leave [0, 1] by some thousandths: on a plain background a mere sigmoid's inputs
+        grow without end, and one large step then leaves it so flat that no gradient returns.
 
         Args:
             codes: as many as the decoder was made for.
