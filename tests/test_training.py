@@ -383,6 +383,39 @@ def test_interrupted_and_resumed_gives_the_same_bits(tmp_path, stage, step):
     assert steps == sorted(set(steps)) and steps[-1] == 30
 
 
+@pytest.mark.parametrize(("clip", "length"), [(0.0, 5.0), (8.0, 5.0), (1.5, 1.5)])
+def test_a_gradient_far_longer_than_usual_is_shortened(clip, length):
+    torch.manual_seed(0)
+    layers = [nn.Linear(3, 4), nn.Linear(4, 2)]
+    params = [p for layer in layers for p in layer.parameters()]
+    groups = [Group(layer.parameters(), 1e-3, betas=(0.5, 0.99)) for layer in layers]
+    player = Trainee(Player("p", groups, clip=clip))
+    progress = Progress(0, 0.0, 0.0)
+
+    def step(size):  # each number of the gradient is plus or minus `size`
+        signs = [torch.randint(0, 2, p.shape) * 2.0 - 1 for p in params]
+        loss = sum((p * sign).sum() for p, sign in zip(params, signs, strict=True))
+        player.backward(size * loss, retain_graph=False)
+        player.step(progress)
+
+    for _ in range(20):
+        step(1.0)
+    before = torch.cat([player.optimizer.state[p]["exp_avg_sq"].flatten() for p in params])
+    step(5.0)
+    after = torch.cat([player.optimizer.state[p]["exp_avg_sq"].flatten() for p in params])
+    seen = ((after - 0.99 * before) / 0.01).sqrt()
+    torch.testing.assert_close(seen, torch.full_like(seen, length), rtol=1e-3, atol=0)
+    step(0.1)  # a shorter one is left as it is
+    last = torch.cat([player.optimizer.state[p]["exp_avg_sq"].flatten() for p in params])
+    seen = ((last - 0.99 * after) / 0.01).clamp_min(0).sqrt()
+    torch.testing.assert_close(seen, torch.full_like(seen, 0.1), rtol=0.05, atol=0)
+
+
+def test_clip_must_be_a_multiple():
+    with pytest.raises(ConfigError, match="clip must be 0 or more"):
+        Player("p", [Group(nn.Linear(1, 1).parameters(), 0.1)], clip=-1.0)
+
+
 def test_work_after_the_last_checkpoint_is_done_again(tmp_path):
     straight = run_toy(tmp_path / "straight")[0]
 

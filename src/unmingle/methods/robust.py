@@ -59,7 +59,7 @@ _POSITIVE = (
 )
 _NOT_NEGATIVE = (
     "gamma beta b_gamma warm_up perceptual_weight encoder_blocks decoder_blocks "
-    "classifier_blocks visualise_every bound"
+    "classifier_blocks visualise_every bound clip"
 )
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
@@ -92,6 +92,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "classifier_lr": 4e-4,
         "final_lr": 1.0,
         "beta2": 0.9,
+        "clip": 0.0,
         "half_size": 0.0,
     },
     "laptop": {
@@ -120,10 +121,11 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "classifier_features": 64,
         "visualiser_widths": (64, 64, 48, 32),
         "visualise_every": 4,
-        "lr": 7e-4,
+        "lr": 1e-3,
         "classifier_lr": 1e-3,
         "final_lr": 0.1,
         "beta2": 0.99,
+        "clip": 1.5,
         "half_size": 0.5,
     },
 }
@@ -218,6 +220,8 @@ class RobustConfig:
     """Share of each learning rate that is left at the end (cosine)."""
     beta2: float | None = None
     """Adam's decay of squared gradients; steps are calmer nearer to 1. The first is 0.5."""
+    clip: float | None = None
+    """Gradients longer than so many times their usual length are shortened to that; 0: none is."""
     half_size: float | None = None
     """Share of the training at half the image size."""
 
@@ -530,7 +534,8 @@ class Disentangling(Stage):
 
         def player(name: str, networks: Sequence[str], lr: float | None) -> Player:
             params = [p for part in networks for p in self.network[part].parameters()]
-            return Player(name, [Group(params, lr or 0.0, rate, (0.5, config.beta2 or 0.0))])
+            group = Group(params, lr or 0.0, rate, (0.5, config.beta2 or 0.0))
+            return Player(name, [group], clip=config.clip or 0.0)
 
         found = [
             player("model", ("pose_encoder", "appearance_encoder", "decoder"), config.lr),

@@ -19,7 +19,7 @@ class Trainee:
 
     def __init__(self, player: Player) -> None:
         """Start with fresh moments."""
-        self.name = player.name
+        self.name, self.clip = player.name, player.clip
         self.groups: list[tuple[str, Group]] = []
         self.tables: list[LatentTable] = []
         self.params: list[nn.Parameter] = []
@@ -58,6 +58,8 @@ class Trainee:
         """One step of Adam at the scheduled rates; gradients are dropped."""
         if self.optimizer is not None:
             average_gradients(self.params)
+            if self.clip:
+                self._clip(self.optimizer)
             for settings, group in zip(self.optimizer.param_groups, self._dense, strict=True):
                 settings["lr"] = _rate(group, progress)
             self.optimizer.step()
@@ -65,6 +67,27 @@ class Trainee:
         for _, group in self.groups:
             if isinstance(group.params, LatentTable):
                 group.params.update(_rate(group, progress), group.betas, group.eps)
+
+    @torch.no_grad()
+    def _clip(self, optimizer: torch.optim.Adam) -> None:
+        """Shorten a gradient that is out of the ordinary.
+
+        Adam divides by what it remembers, so that a single long gradient moves every weight at once
+        by several times the learning rate. Its second moments sum up to the squared length that
+        gradients have had.
+        """
+        usual: list[Tensor] = []
+        for settings, group in zip(optimizer.param_groups, self._dense, strict=True):
+            known = [optimizer.state[p] for p in settings["params"] if p in optimizer.state]
+            if known:
+                sums = torch._foreach_norm([state["exp_avg_sq"] for state in known], 1)
+                memory = 1 - group.betas[1] ** torch.stack([state["step"] for state in known])
+                usual.append((torch.stack(sums) / memory.to(sums[0].device)).sum())
+        gradients = [p.grad for p in self.params if p.grad is not None]
+        if usual and gradients:
+            length = torch.stack(torch._foreach_norm(gradients, 2)).norm()
+            longest = self.clip * torch.stack(usual).sum().sqrt()
+            torch._foreach_mul_(gradients, (longest / length.clamp_min(1e-30)).clamp_max(1.0))
 
     def skip(self) -> None:
         """No step this time: forget the codes that were looked up."""

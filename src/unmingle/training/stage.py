@@ -84,6 +84,13 @@ class Player:
 
     name: str
     groups: Sequence[Group]
+    clip: float = 0.0
+    """Longest gradient of the networks, in units of its usual length: of the root mean square that
+    Adam remembers. 0: any length."""
+
+    def __post_init__(self) -> None:
+        if not self.clip >= 0:
+            raise ConfigError(f"clip must be 0 or more, not {self.clip}")
 
 
 @dataclass(frozen=True)
