@@ -233,7 +233,7 @@ class SubPixelDecoder(nn.Module):
             if number < len(self.ups):
                 x = self.ups[number](x, 2 if number >= len(self.ups) - skipped else 1)
         values = self.head(x, min(divisor, self.patch)).float()
-        images = torch.sigmoid(values) + _LEAK * values
+        images: Tensor = torch.sigmoid(values) + _LEAK * values
         height, width = -(-self.height // divisor), -(-self.width // divisor)
         top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
         return images[:, :, top : top + height, left : left + width]
