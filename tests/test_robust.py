@@ -241,6 +241,19 @@ def test_pictures_that_became_plain_still_give_a_gradient():
     assert decoder.branches[0].enter.weight.grad.abs().max() > 1e-6
 
 
+def test_decoded_images_are_within_0_and_1():
+    model = fit("robust")
+    network = model.network
+    with torch.no_grad():
+        for part in ("decoder", "pose_visualiser", "appearance_visualiser"):
+            network[part].head.conv.bias.fill_(60)
+    codes = {s: noise(2, space.dim) for s, space in model.code_spaces.items()}
+    made = [model.decode_codes(codes), *model.visualise_codes(codes).values()]
+    assert len(made) == 3
+    for images in made:
+        assert images.min() >= 0 and images.max() == 1
+
+
 def test_a_spatial_code_keeps_places_apart():
     encoder = ResidualEncoder((16, 128, 1), 16 * 2, spatial=True, widths=(8, 8, 8, 8), blocks=0)
     images = torch.zeros(2, 1, 16, 128)

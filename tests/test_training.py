@@ -411,6 +411,16 @@ def test_a_gradient_far_longer_than_usual_is_shortened(clip, length):
     torch.testing.assert_close(seen, torch.full_like(seen, 0.1), rtol=0.05, atol=0)
 
 
+def test_a_gradient_after_none_at_all_is_not_shortened():
+    layer = nn.Linear(1, 1)
+    player = Trainee(Player("p", [Group(layer.parameters(), 0.1)], clip=1.5))
+    start = layer.bias.item()
+    for size in (0.0, 0.0, 1.0):
+        player.backward(size * layer(torch.ones(1, 1)).sum(), retain_graph=False)
+        player.step(Progress(0, 0.0, 0.0))
+    assert layer.bias.item() < start
+
+
 def test_clip_must_be_a_multiple():
     with pytest.raises(ConfigError, match="clip must be 0 or more"):
         Player("p", [Group(nn.Linear(1, 1).parameters(), 0.1)], clip=-1.0)

@@ -410,7 +410,11 @@ class RobustDisentangling(Method):
 
     def decode_codes(self, codes: dict[str, Tensor]) -> Tensor:
         """D(pose, appearance)."""
-        made = self.generate("decoder", codes["pose"], codes["appearance"])
+        return self._shown("decoder", codes["pose"], codes["appearance"])
+
+    def _shown(self, decoder: str, *codes: Tensor) -> Tensor:
+        """What `generate` makes, images cut to [0, 1]."""
+        made = self.generate(decoder, *codes)
         return made if len(self.data_shape) == 1 else made.clamp(0, 1)
 
     def generate(self, decoder: str, *codes: Tensor, divisor: int = 1) -> Tensor:
@@ -432,7 +436,7 @@ class RobustDisentangling(Method):
         """
         if not self.config.visualise_every:
             return {}
-        return {s: self.generate(f"{s}_visualiser", code) for s, code in codes.items()}
+        return {s: self._shown(f"{s}_visualiser", code) for s, code in codes.items()}
 
     def training_items(self, codes: dict[str, Tensor]) -> Tensor:
         """Images at the size that is trained just now, enlarged to full size."""

@@ -87,7 +87,8 @@ class Trainee:
         if usual and gradients:
             length = torch.stack(torch._foreach_norm(gradients, 2)).norm()
             longest = self.clip * torch.stack(usual).sum().sqrt()
-            torch._foreach_mul_(gradients, (longest / length.clamp_min(1e-30)).clamp_max(1.0))
+            factor = torch.where(longest > 0, longest / length.clamp_min(1e-30), 1.0)
+            torch._foreach_mul_(gradients, factor.clamp_max(1.0))
 
     def skip(self) -> None:
         """No step this time: forget the codes that were looked up."""
