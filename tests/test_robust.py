@@ -145,7 +145,7 @@ def test_means_may_be_bounded():
     assert deviations[0].tolist() == pytest.approx(wanted, rel=1e-4)
     model, _, batch = build(bound=0.5)
     with torch.no_grad():
-        model.network["pose_encoder"].layers[-1].weight.mul_(100)
+        model.network["pose_encoder"].last[-1].weight.mul_(100)
         means = model.pose(batch()["a"].images).mean
     assert 0.4 < means.abs().max() <= 0.5
 
@@ -202,35 +202,69 @@ def test_residual_blocks_are_not_linear(block):
         assert not torch.allclose(block(x) - zero, zero - block(-x), atol=1e-3)
 
 
-@pytest.mark.parametrize("divisor", [1, 2, 4])
-def test_sub_pixels_at_a_lower_resolution_are_averaged(divisor):
-    layer = SubPixel(3, 5, 4 if divisor == 4 else 2)
+@pytest.mark.parametrize("overlap", [True, False])
+def test_sub_pixels_of_a_position_lie_in_a_square(overlap):
+    layer = SubPixel(3, 5, 2, overlap)
     x = noise(2, 3, 6, 7)
-    full = F.pixel_shuffle(layer.conv(x), layer.factor)
-    assert full.shape == (2, 5, 6 * layer.factor, 7 * layer.factor)
-    assert torch.allclose(layer(x, divisor), F.avg_pool2d(full, divisor), atol=1e-6)
+    values, made = layer.conv(x), layer(x)
+    assert made.shape == (2, 5, 12, 14)
+    for down in (0, 1):
+        for across in (0, 1):
+            assert torch.equal(made[:, :, down::2, across::2], values[:, 2 * down + across :: 4])
+    changed = (layer(x + F.one_hot(torch.tensor(3), 7)) - made).abs().amax((0, 1, 2)) > 0
+    seen = range(4, 10) if overlap else range(6, 8)
+    assert changed.nonzero().flatten().tolist() == list(seen)
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (17, 33, 4), (64, 40, 1)])
 @pytest.mark.parametrize("patch", [1, 2])
+@pytest.mark.parametrize("overlap", [True, False])
 @pytest.mark.parametrize("spatial", [True, False])
-def test_encoders_and_decoders_fit_any_size(shape, patch, spatial):
+def test_encoders_and_decoders_fit_any_size(shape, patch, overlap, spatial):
     height, width, channels = shape
     grid = grid_shape(height, width, 2, patch)
     assert grid == (math.ceil(height / (4 * patch)), math.ceil(width / (4 * patch)))
     code = (3, *grid) if spatial else (3,)
-    encoder = ResidualEncoder(
-        shape, math.prod(code), spatial=spatial, widths=(4, 4, 8), blocks=1, patch=patch
-    )
-    decoder = SubPixelDecoder((code, (5,)), shape, widths=(8, 4, 4), blocks=1, patch=patch)
-    images = torch.rand(2, channels, height, width)
-    codes = encoder(images)
-    assert codes.shape == (2, math.prod(code)) and codes.dtype == torch.float32
-    for divisor in (1, 2):
-        made = decoder(codes, noise(2, 5), divisor=divisor)
-        size = (math.ceil(height / divisor), math.ceil(width / divisor))
+    kinds = {"blocks": 1, "patch": patch, "overlap": overlap, "halves": True}
+    encoder = ResidualEncoder(shape, math.prod(code), spatial=spatial, widths=(4, 4, 8), **kinds)
+    decoder = SubPixelDecoder((code, (5,)), shape, widths=(8, 4, 4), **kinds)
+    for half in (False, True):
+        size = (math.ceil(height / (1 + half)), math.ceil(width / (1 + half)))
+        codes = encoder(torch.rand(2, channels, *size), half)
+        assert codes.shape == (2, math.prod(code)) and codes.dtype == torch.float32
+        made = decoder(codes, noise(2, 5), half=half)
         assert made.shape == (2, channels, *size)
         assert made.min() >= -0.01 and made.max() <= 1.01
+
+
+def test_full_size_goes_on_where_half_size_ended():
+    """The finest maps add nothing at first, and learn at once."""
+    shape, kinds = (32, 32, 3), {"blocks": 1, "patch": 2, "halves": True}
+    encoder = ResidualEncoder(shape, 6, spatial=False, widths=(4, 8, 8), **kinds)
+    decoder = SubPixelDecoder([(6,)], shape, widths=(8, 8, 4), **kinds)
+    smaller = torch.rand(2, 3, 16, 16)
+    repeated = F.interpolate(smaller, (32, 32))
+    codes = encoder(repeated)
+    assert torch.allclose(codes, encoder(smaller, half=True), atol=1e-6)
+    values = []
+    decoder.head_half.register_forward_hook(lambda _module, _x, made: values.append(made))
+    made = decoder(codes)
+    enlarged = F.interpolate(values[0], (32, 32), mode="bilinear")
+    assert torch.allclose(made, torch.sigmoid(enlarged) + 1e-3 * enlarged, atol=1e-6)
+    made.square().mean().backward()
+    for layer in (encoder.downs[0], decoder.head.conv, encoder.first_half):
+        assert layer.weight.grad.abs().max() > 0
+
+
+def test_half_size_does_not_touch_the_finest_maps():
+    shape, kinds = (32, 32, 3), {"blocks": 1, "patch": 2, "halves": True}
+    encoder = ResidualEncoder(shape, 6, spatial=False, widths=(4, 8, 8), **kinds)
+    decoder = SubPixelDecoder([(6,)], shape, widths=(8, 8, 4), **kinds)
+    decoder(encoder(torch.rand(2, 3, 16, 16), half=True), half=True).mean().backward()
+    for layer in (encoder.first, encoder.residuals[0], encoder.downs[0]):
+        assert all(p.grad is None for p in layer.parameters())
+    for layer in (decoder.head, decoder.residuals[-1], decoder.ups[-1]):
+        assert all(p.grad is None for p in layer.parameters())
 
 
 def test_pictures_that_became_plain_still_give_a_gradient():

@@ -33,6 +33,7 @@ from unmingle.nn.residual import (
     residual_mlp,
 )
 from unmingle.nn.scaling import Scaling
+from unmingle.training.images import shrunk
 from unmingle.training.schedules import Cosine, Ramp
 from unmingle.training.stage import (
     Batch,
@@ -52,6 +53,7 @@ from .settings import check_range, check_types, flag, use_preset
 _CLASSIFIERS = ("T", "T'")
 _CONSTRAINED = ("adaptive", "equal", "fixed", "adversarial")  # those with L_MI
 _WEIGHT_MOVES = ("adaptive", "equal", "variational")
+_HALVED = 32  # pixels: images of a smaller side are not trained at half size
 _FIXED_WEIGHT = 1.0  # gamma of the paper's fixed combination (section 4.2)
 _POSITIVE = (
     "pose_dim appearance_dim epsilon mu l_gamma batch rec_scale lr classifier_lr final_lr "
@@ -83,6 +85,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "decoder_widths": (256, 128, 64, 32, 16),
         "decoder_blocks": 4,
         "patch": 1,
+        "overlap": True,
         "classifier_width": 512,
         "classifier_blocks": 4,
         "classifier_features": 16,
@@ -104,18 +107,19 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "perceptual_weight": 0.03,
         "gamma": 0.05,
         "beta": 0.2,
-        "l_gamma": 0.01,
-        "b_gamma": 0.01,
-        "warm_up": 200,
+        "l_gamma": 0.03,
+        "b_gamma": 0.03,
+        "warm_up": 50,
         "shuffles": "all",
         "likelihood": "mean",
         "rec_scale": 370.0,
-        "batch": 32,
+        "batch": 16,
         "encoder_widths": (32, 64, 96, 128),
         "encoder_blocks": 1,
         "decoder_widths": (128, 128, 96, 64),
         "decoder_blocks": 1,
         "patch": 2,
+        "overlap": False,
         "classifier_width": 256,
         "classifier_blocks": 2,
         "classifier_features": 64,
@@ -202,6 +206,9 @@ class RobustConfig:
     """Residual blocks of the decoder for each code."""
     patch: Literal[1, 2] | None = None
     """2: the encoders begin at half the image size, and the decoder's last maps have it."""
+    overlap: bool | None = None
+    """Kernels that halve or double maps reach over their neighbours (4x4, 3x3); without it each
+    square of 2x2 positions is merged or made by itself, at a fraction of the price."""
     classifier_width: int | None = None
     """Width of the residual layers of T and T'."""
     classifier_blocks: int | None = None
@@ -351,6 +358,8 @@ class RobustDisentangling(Method):
             widths=widths,
             blocks=blocks,
             patch=config.patch or 1,
+            overlap=bool(config.overlap),
+            halves=self._halves(shape),
         )
 
     def _decoder(
@@ -366,7 +375,13 @@ class RobustDisentangling(Method):
             widths=widths,
             blocks=blocks,
             patch=self.config.patch or 1,
+            overlap=bool(self.config.overlap),
+            halves=self._halves(shape),
         )
+
+    def _halves(self, shape: tuple[int, ...]) -> bool:
+        """Whether a part of the training is at half the image size."""
+        return bool(self.config.half_size) and len(shape) == 3 and min(shape[:2]) >= _HALVED
 
     @property
     def start_weight(self) -> float:
@@ -399,14 +414,13 @@ class RobustDisentangling(Method):
 
     def pose(self, items: Tensor) -> Posterior:
         """q(pose | item): the posterior of items [b, C, H, W] in [0, 1] or [b, D]."""
-        values = self._part("pose_encoder")(self._standard(items))
+        values = self._encoded("pose_encoder", items)
         dim = int(np.prod(self._code_shapes(self.data_shape)["pose"]))
         return posterior(values, dim, self.config.covariance == "full", self.config.bound or 0.0)
 
     def appearance(self, items: Tensor) -> Tensor:
         """Appearance codes float32 [b, dim] of items [b, C, H, W] in [0, 1] or [b, D]."""
-        codes: Tensor = self._part("appearance_encoder")(self._standard(items)).float()
-        return codes
+        return self._encoded("appearance_encoder", items)
 
     def decode_codes(self, codes: dict[str, Tensor]) -> Tensor:
         """D(pose, appearance)."""
@@ -426,7 +440,7 @@ class RobustDisentangling(Method):
         if len(self.data_shape) == 1:
             vectors: Tensor = self._part("scale").inverse(network(torch.cat(codes, 1)).float())
             return vectors
-        images: Tensor = network(*codes, divisor=divisor)
+        images: Tensor = network(*codes, half=divisor == 2)
         return images
 
     def visualise_codes(self, codes: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -446,13 +460,16 @@ class RobustDisentangling(Method):
     def _part(self, name: str) -> Any:
         return self.network[name]  # type: ignore[index]
 
-    def _standard(self, items: Tensor) -> Tensor:
-        """Vectors with mean 0 and deviation 1; images at full size, which the encoders need."""
+    def _encoded(self, encoder: str, items: Tensor) -> Tensor:
+        """What an encoder makes of vectors, standardised, or of images at the trained size."""
         if len(self.data_shape) == 1:
-            standard: Tensor = self._part("scale")(items)
-            return standard
-        full = self.data_shape[:2]
-        return items if items.shape[2:] == full else F.interpolate(items, full)
+            vectors: Tensor = self._part(encoder)(self._part("scale")(items)).float()
+            return vectors
+        height, width = (shrunk(side, self._divisor) for side in self.data_shape[:2])
+        if items.shape[2:] != (height, width):
+            items = F.adaptive_avg_pool2d(items, (height, width))
+        codes: Tensor = self._part(encoder)(items, half=self._divisor == 2)
+        return codes
 
 
 class Multipliers(nn.Module):
@@ -516,7 +533,7 @@ class Disentangling(Stage):
 
     def resolutions(self) -> Sequence[tuple[float, int]]:
         half = self.config.half_size or 0.0
-        if half == 0 or not self.data.is_images or min(self.data.shape[:2]) < 32:
+        if not self.method._halves(self.data.shape):
             return [(1.0, 1)]
         return [(half, 2), (1 - half, 1)]
 

@@ -96,6 +96,9 @@ class ResidualEncoder(nn.Module):
         widths: channels at each resolution, the finest first; each further one halves the maps.
         blocks: residual blocks at the coarsest resolution.
         patch: stride of the first convolution: 1, or 2, which saves what is dearest.
+        overlap: maps are halved by 4x4 kernels; else each square of 2x2 is merged by itself.
+        halves: it takes images of half the size too, without its finest maps. These add nothing at
+            the start to what the smaller image tells, so that a training can go on at full size.
     """
 
     def __init__(
@@ -107,60 +110,90 @@ class ResidualEncoder(nn.Module):
         widths: Sequence[int],
         blocks: int,
         patch: int = 1,
+        overlap: bool = True,
+        halves: bool = False,
     ) -> None:
         super().__init__()
-        height, width, channels = shape
-        cell = patch * 2 ** (len(widths) - 1)
-        rows, columns = grid_shape(height, width, len(widths) - 1, patch)
-        top, bottom = _margins(height, rows, cell)
-        left, right = _margins(width, columns, cell)
-        self.padding = (left, right, top, bottom)
-        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], patch + 2, patch, padding=1)]
-        for before, after in pairwise(widths):
-            layers += [ResidualConv(before), nn.Conv2d(before, after, 4, 2, padding=1)]
-        layers += [ResidualConv(widths[-1]) for _ in range(blocks)]
-        layers.append(nn.ReLU())
+        self.height, self.width, channels = shape
+        self.cell = patch * 2 ** (len(widths) - 1)
+        self.grid = grid_shape(self.height, self.width, len(widths) - 1, patch)
+        rows, columns = self.grid
+        margin = int(overlap)
+        self.first = nn.Conv2d(channels, widths[0], patch + 2, patch, padding=1)
+        self.residuals = nn.ModuleList(ResidualConv(width) for width in widths[:-1])
+        self.downs = nn.ModuleList(
+            nn.Conv2d(a, b, 2 + 2 * margin, 2, padding=margin) for a, b in pairwise(widths)
+        )
+        self.first_half = (
+            nn.Conv2d(channels, widths[1], patch + 2, patch, padding=1) if halves else None
+        )
+        last: list[nn.Module] = [ResidualConv(widths[-1]) for _ in range(blocks)]
+        last.append(nn.ReLU())
         if spatial:
-            layers.append(nn.Conv2d(widths[-1], outputs // (rows * columns), 3, padding=1))
-        layers.append(nn.Flatten())
+            last.append(nn.Conv2d(widths[-1], outputs // (rows * columns), 3, padding=1))
+        last.append(nn.Flatten())
         if not spatial:
-            layers.append(nn.Linear(widths[-1] * rows * columns, outputs))
-        self.layers = nn.Sequential(*layers)
+            last.append(nn.Linear(widths[-1] * rows * columns, outputs))
+        self.last = nn.Sequential(*last)
         started(self)
+        if halves:
+            nn.init.zeros_(self.downs[0].weight)  # type: ignore[arg-type]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """float32 [b, outputs] of images [b, C, H, W] in [0, 1]."""
-        x = images * 2 - 1
-        if any(self.padding):
-            x = F.pad(x, self.padding, mode="replicate")
-        codes: Tensor = self.layers(x.contiguous(memory_format=torch.channels_last)).float()
+    def forward(self, images: Tensor, half: bool = False) -> Tensor:
+        """float32 [b, outputs] of images in [0, 1].
+
+        Args:
+            images: [b, C, H, W], or [b, C, H / 2, W / 2] (rounded up).
+            half: which of these it is; an encoder made with `halves` takes both.
+        """
+        x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
+        padding = self._padding(2 if half else 1)
+        if any(padding):
+            x = F.pad(x, padding, mode="replicate")
+        if self.first_half is None:
+            x = self._halved(0, self.first(x))
+        elif half:
+            x = self.first_half(x)
+        else:
+            x = self._halved(0, self.first(x)) + self.first_half(F.avg_pool2d(x, 2))
+        for level in range(1, len(self.downs)):
+            x = self._halved(level, x)
+        codes: Tensor = self.last(x).float()
         return codes
+
+    def _halved(self, level: int, x: Tensor) -> Tensor:
+        y: Tensor = self.downs[level](self.residuals[level](x))
+        return y
+
+    def _padding(self, divisor: int) -> tuple[int, int, int, int]:
+        """What fills images up to whole cells: left, right, top, bottom."""
+        rows, columns = self.grid
+        cell = self.cell // divisor
+        top, bottom = _margins(-(-self.height // divisor), rows, cell)
+        left, right = _margins(-(-self.width // divisor), columns, cell)
+        return left, right, top, bottom
 
 
 class SubPixel(nn.Module):
-    """A 3x3 convolution to `factor` x `factor` values per position, which become pixels.
+    """A convolution to `factor` x `factor` values per position, which become pixels.
 
-    Shi et al., CVPR 2016. At a lower resolution the values of a position are averaged, as the
-    pixels of a smaller image are.
+    Shi et al., CVPR 2016.
+
+    Args:
+        inputs, outputs: channels.
+        factor: pixels a side.
+        overlap: the convolution is 3x3; else 1x1.
     """
 
-    def __init__(self, inputs: int, outputs: int, factor: int = 2) -> None:
+    def __init__(self, inputs: int, outputs: int, factor: int = 2, overlap: bool = True) -> None:
         super().__init__()
         self.factor = factor
-        self.conv = nn.Conv2d(inputs, outputs * factor**2, 3, padding=1)
+        size = 3 if overlap else 1
+        self.conv = nn.Conv2d(inputs, outputs * factor**2, size, padding=size // 2)
 
-    def forward(self, x: Tensor, divisor: int = 1) -> Tensor:
-        """[b, inputs, h, w] -> [b, outputs, h * factor / divisor, w * factor / divisor]."""
-        if divisor == 1:
-            return F.pixel_shuffle(self.conv(x), self.factor)
-        if divisor != self.factor:
-            return F.avg_pool2d(F.pixel_shuffle(self.conv(x), self.factor), divisor)
-        # The mean of the outputs is the output of the mean kernel, at a quarter of the price.
-        weight, bias = self.conv.weight, self.conv.bias
-        assert bias is not None
-        weight = weight.view(-1, self.factor**2, *weight.shape[1:]).mean(1)
-        bias = bias.view(-1, self.factor**2).mean(1)
-        return F.conv2d(x, weight, bias, padding=1)
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, inputs, h, w] -> [b, outputs, h * factor, w * factor]."""
+        return F.pixel_shuffle(self.conv(x), self.factor)
 
 
 class _Branch(nn.Module):
@@ -193,6 +226,9 @@ class SubPixelDecoder(nn.Module):
         blocks: residual blocks of each code at the coarsest resolution.
         patch: 1: the last maps have the images' size; 2: the images are sub-pixels of maps of half
             that size.
+        overlap: maps are doubled by 3x3 kernels; else by 1x1, each position by itself.
+        halves: it makes images of half the size too, without its finest maps. These add nothing at
+            the start to the enlarged smaller image, so that a training can go on at full size.
     """
 
     def __init__(
@@ -203,40 +239,53 @@ class SubPixelDecoder(nn.Module):
         widths: Sequence[int],
         blocks: int,
         patch: int = 1,
+        overlap: bool = True,
+        halves: bool = False,
     ) -> None:
         super().__init__()
         self.height, self.width, channels = shape
-        self.patch = patch
         grid = grid_shape(self.height, self.width, len(widths) - 1, patch)
         self.branches = nn.ModuleList(_Branch(code, widths[0], grid, blocks) for code in codes)
         self.join = nn.Conv2d(len(codes) * widths[0], widths[0], 3, padding=1)
         self.residuals = nn.ModuleList(ResidualConv(width) for width in widths)
-        self.ups = nn.ModuleList(SubPixel(before, after) for before, after in pairwise(widths))
+        self.ups = nn.ModuleList(SubPixel(a, b, 2, overlap) for a, b in pairwise(widths))
         self.head = SubPixel(widths[-1], channels, patch)
+        self.head_half = SubPixel(widths[-2], channels, patch) if halves else None
         started(self)
+        if halves:
+            nn.init.zeros_(self.head.conv.weight)
 
-    def forward(self, *codes: Tensor, divisor: int = 1) -> Tensor:
-        """Images float32 [b, C, H / divisor, W / divisor] of flat codes [b, d] each.
+    def forward(self, *codes: Tensor, half: bool = False) -> Tensor:
+        """Images float32 [b, C, H, W] of flat codes [b, d] each.
 
         They can leave [0, 1] by some thousandths: on a plain background a mere sigmoid's inputs
         grow without end, and one large step then leaves it so flat that no gradient returns.
 
         Args:
             codes: as many as the decoder was made for.
-            divisor: 1, 2, 4, ...; the last log2(divisor) up-samplings are left out.
+            half: images of half the size, [b, C, H / 2, W / 2] (rounded up), by a decoder made
+                with `halves`.
         """
         parts = [branch(code) for branch, code in zip(self.branches, codes, strict=True)]
-        x = self.join(torch.cat(parts, dim=1))
-        skipped = int(math.log2(divisor)) - int(math.log2(self.patch))
-        for number, residual in enumerate(self.residuals):
-            x = residual(x)
-            if number < len(self.ups):
-                x = self.ups[number](x, 2 if number >= len(self.ups) - skipped else 1)
-        values = self.head(x, min(divisor, self.patch)).float()
-        images: Tensor = torch.sigmoid(values) + _LEAK * values
-        height, width = -(-self.height // divisor), -(-self.width // divisor)
+        x = self.residuals[0](self.join(torch.cat(parts, dim=1)))
+        for residual, up in zip(self.residuals[1:-1], self.ups[:-1], strict=True):
+            x = residual(up(x))
+        smaller = None if self.head_half is None else self.head_half(x)
+        if not half:
+            values = self.head(self.residuals[-1](self.ups[-1](x)))
+            if smaller is not None:
+                values = values + F.interpolate(smaller, scale_factor=2, mode="bilinear")
+        else:
+            assert smaller is not None
+            values = smaller
+        images = _bounded(values.float())
+        height, width = (-(-side // (1 + half)) for side in (self.height, self.width))
         top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
         return images[:, :, top : top + height, left : left + width]
+
+
+def _bounded(values: Tensor) -> Tensor:
+    return torch.sigmoid(values) + _LEAK * values
 
 
 class ProductClassifier(nn.Module):
