@@ -33,6 +33,7 @@ VARIANTS = tuple(LABELS)
 EPSILON = 0.125
 ESTIMATES = ("I_T", "I_T'", "L_rec", "gamma", "lambda", "KL")
 SPACES = {"robust": ("appearance", "pose"), "lord": ("class", "content")}
+ANGLE = "azimuth"
 SCORED = ("robust-sprites-15min", "robust-chairs-15min")
 """Also judges, re-identification and the library's own scores."""
 
@@ -110,7 +111,14 @@ def judged(run: Run, model: Any, test: Any, known: Any) -> dict[str, Any]:
     factors = {"roles": {appearance: setting.identity, pose: setting.rest}}
     judged_pose = setting.judged or setting.rest
     said = judge(model, test, train=known, probe_factors={pose: judged_pose}, **factors)
+    judgements = list(said.judgements)
+    if ANGLE in judged_pose.split(","):  # as an angle, which only a column of its own can be
+        angle = judge(
+            model, test, train=known, probe_factors={pose: ANGLE}, angles=[ANGLE], **factors
+        )
+        judgements += [one for one in angle.judgements if one.factor == ANGLE]
     again = reidentify(model, test, known, factor=setting.identity, space=appearance)
+    said = replace(said, judgements=judgements)
     return {"judges": said.to_dict(), "reidentification": again.to_dict()}
 
 
@@ -161,6 +169,12 @@ def table() -> None:
         for said in values.get("judges", {}).get("judgements", []):
             cells = [said["factor"], share(said["right"]), share(said["real"])]
             print(f"| {name} | {' | '.join(cells)} | {said['chance']:.1%} |")
+    print("\nAs an angle: mean error, share at most one value off, and about half a turn\n")
+    print("| run | recombined | judge on real images |\n|---|---|---|")
+    for name, values in found.items():
+        for said in values.get("judges", {}).get("judgements", []):
+            if said["off"] is not None:
+                print(f"| {name} | {' | '.join(angle(said[k]) for k in ('off', 'real_off'))} |")
     print("\nMean average precision of the identity (Table 2)\n")
     print("| run | real images | reconstruction | transfer | chance |\n|---|---|---|---|---|")
     for name, values in found.items():
@@ -168,6 +182,11 @@ def table() -> None:
             again = values["reidentification"]
             cells = [share(again[kind]) for kind in ("real", "reconstruction", "transfer")]
             print(f"| {name} | {' | '.join(cells)} | {again['chance']:.1%} |")
+
+
+def angle(off: dict[str, Any]) -> str:
+    near, opposite = off["near"]["value"], off["opposite"]["value"]
+    return f"{off['error']['value']:.1f}°, {near:.1%}, {opposite:.1%}"
 
 
 def share(estimate: dict[str, float]) -> str:

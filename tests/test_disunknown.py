@@ -14,7 +14,7 @@ from torch.distributions import Normal, kl_divergence
 import unmingle as um
 from unmingle.cli import main
 from unmingle.methods.disunknown import DisUnknownConfig
-from unmingle.nn.embedding import own_noise
+from unmingle.nn.posterior import own_noise
 from unmingle.training.images import ImageSource
 from unmingle.training.players import Trainee
 from unmingle.training.stage import Context, Progress, View

@@ -11,7 +11,7 @@ import torch
 from unmingle.data import FactorDataset
 from unmingle.errors import ConfigError, DataError
 from unmingle.evaluation import Extras, Judging, Scores, evaluate, judge, recogniser
-from unmingle.evaluation.judges import _differing
+from unmingle.evaluation.judges import _differing, turns
 from unmingle.evaluation.recogniser import fit_recogniser
 
 COLOURS = np.array([[230, 40, 40], [40, 220, 60], [60, 60, 235]], np.uint8)
@@ -147,6 +147,33 @@ def test_what_cannot_be_judged():
         judge(Painter(), data, roles={"content": "corners"})
 
 
+def test_angles_by_hand():
+    true = np.array([0, 0, 0, 11, 5, 6])
+    found = np.array([0, 1, 6, 0, 11, 1])  # steps of 30 degrees: 0, 1, 6, 1, 6, 5
+    seen = turns(found, true, 12)
+    assert seen.error.value == pytest.approx((0 + 30 + 180 + 30 + 180 + 150) / 6)
+    assert seen.near.value == pytest.approx(3 / 6) and seen.opposite.value == pytest.approx(3 / 6)
+    assert seen == turns(true, found, 12) and seen.error.low < seen.error.value < seen.error.high
+
+
+def test_a_factor_that_goes_around_is_judged_as_an_angle():
+    model = Painter()
+    paint = model.decode
+    half_a_turn = np.roll(np.eye(4), 2, axis=0)
+    model.decode = lambda codes: paint({**codes, "content": codes["content"] @ half_a_turn})
+    found, by_factor, _, _ = _both(model, angles=["corner"])
+    corner = by_factor["corner"]
+    assert corner.off.error.value > 170 and corner.off.opposite.value > 0.95
+    assert corner.real_off.error.value < 9 and corner.real_off.near.value > 0.95
+    assert by_factor["colour"].off is None and found.context["angles"] == ["corner"]
+    assert Judging.from_dict(found.to_dict()) == found
+    assert "corner as an angle: 1" in "\n".join(found.lines())
+    with pytest.raises(ConfigError, match="angle size: not judged, only colour, corner"):
+        _both(model, angles=["size"])
+    with pytest.raises(ConfigError, match="3 values are too few"):
+        _both(model, angles=["colour"])
+
+
 def test_a_rare_value_has_its_pairs():
     y = np.zeros(1000, int)
     y[7] = 1
@@ -224,9 +251,9 @@ def test_judges_survive_a_file(tmp_path):
     train, test = data.split(test=0.4, seed=0)
     scores = evaluate(
         Painter(), test, train=train, roles=ROLES, probes=[], metrics=[],
-        extras=Extras(judges=True),
+        extras=Extras(judges=True, angles=["corner"]),
     )  # fmt: skip
-    assert isinstance(scores.judges, Judging)
+    assert isinstance(scores.judges, Judging) and scores.judges.judgements[1].off is not None
     again = Scores.load(scores.save(tmp_path / "scores.json"))
     assert again.judges == scores.judges
     assert "Judges: recognisers" in again.table()

@@ -23,8 +23,8 @@ from unmingle.losses.mutual_information import (
     pair_classification,
     posterior_kl,
 )
-from unmingle.methods.robust import Disentangling, Multipliers, RobustConfig
-from unmingle.nn.posterior import parameters, posterior
+from unmingle.methods.robust import Disentangling, Multipliers, Rates, RobustConfig
+from unmingle.nn.posterior import own_noise, parameters, posterior
 from unmingle.nn.residual import (
     ProductClassifier,
     ResidualConv,
@@ -720,14 +720,52 @@ def test_codes_of_every_kind(settings, shape, tmp_path):
     assert np.array_equal(model.reconstruct(data), again.reconstruct(data))
 
 
-def test_codes_are_the_mean_and_the_same_each_time():
-    model = fit("robust")
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_encode_gives_a_draw_that_belongs_to_the_item(covariance):
     data = labelled()
-    first, second = model.encode(data), model.encode(data)
-    assert np.array_equal(first["pose"], second["pose"])
+    settings = {"pose_code": "vector", "covariance": covariance, "encode_pose": "draw"}
+    model = fit("robust", settings=settings)
+    drawn = model.encode(data)["pose"]
+    assert np.array_equal(drawn, model.encode(data)["pose"])
+    assert np.allclose(drawn[5:7], model.encode(data.images[5:7])["pose"], atol=1e-5)
+    items = model._items(data.images)
+    with torch.no_grad():
+        q = model.pose(items)
+        wanted = q.sample(own_noise(items, q.mean.shape[1]))
+    assert np.allclose(drawn, wanted.numpy(), atol=1e-6)
+    assert not np.allclose(drawn, q.mean.numpy(), atol=1e-2)
+
+
+def test_encode_gives_the_mean_of_entries_above_the_floor():
+    model, data = fit("robust", settings={"pose_code": "vector", "pose_floor": 0.5}), labelled()
     with torch.no_grad():
         mean = model.pose(model._items(data.images)).mean.numpy()
-    assert np.array_equal(first["pose"], mean)
+    rates = model.network["rates"]
+    for tells, kept in (([0.6, 0.4, 0.5, 9.0], [1, 0, 1, 1]), ([0.0] * 4, [0] * 4)):
+        rates.sums.copy_(torch.tensor(tells) * rates.total)
+        assert np.array_equal(model.encode(data)["pose"], mean * kept)
+    model.config.pose_floor = 0.0
+    assert np.array_equal(model.encode(data)["pose"], mean)
+
+
+def test_rates_are_averages_of_each_entrys_kl():
+    q = posterior(noise(6, 8), 4, False)
+    assert q.rates().shape == (6, 4)
+    whole = posterior_kl(q.mean, q.log_diagonal, q.below)
+    assert q.rates().sum(1).mean().item() == pytest.approx(whole.item(), rel=1e-5)
+    full = posterior(noise(6, parameters(4, True)), 4, True)
+    factor = torch.diag_embed(full.log_diagonal.exp()) + full.below
+    own = torch.distributions.Normal(
+        full.mean, (factor @ factor.mT).diagonal(dim1=1, dim2=2).sqrt()
+    )
+    wanted = kl_divergence(own, torch.distributions.Normal(0.0, 1.0))
+    assert torch.allclose(full.rates(), wanted, atol=1e-5)
+    rates = Rates(2)
+    assert rates.above(0.1).tolist() == [1, 1]
+    rates.observe(torch.tensor([1.0, 0.0]))
+    assert rates.above(0.9).tolist() == [1, 0]
+    rates.observe(torch.tensor([0.0, 1.0]))
+    assert (rates.sums / rates.total).tolist() == pytest.approx([0.99 / 1.99, 1 / 1.99])
 
 
 def test_half_of_the_training_may_be_at_half_size(tmp_path):

@@ -42,6 +42,9 @@ class Scoring:
     """Further factor columns for --audit, or all."""
     judges: bool = False
     """Let recognisers say whether each factor of a swap is as it should be (a minute a factor)."""
+    angle: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("FACTOR")] = ()
+    """A judged factor whose values go evenly once around: how far off it is, in degrees.
+    Repeatable."""
     frechet: bool = False
     """Fréchet distance of swaps to real images in the features of ST-LPIPS's AlexNet (not FID)."""
     disentanglement: Annotated[
@@ -63,6 +66,8 @@ class Scoring:
             raise ConfigError("--audit and --quick-audit: give one of the two")
         if self.audit_factors is not None and not (self.audit or self.quick_audit):
             raise ConfigError(f"--audit-factors {self.audit_factors} needs --audit")
+        if self.angle and not self.judges:
+            raise ConfigError(f"--angle {' '.join(self.angle)} needs --judges")
         if self.pairs is not None and self.pairs < 1:
             raise ConfigError(f"--pairs {self.pairs}: at least 1")
         if self.probe_rows < 2:
@@ -127,6 +132,7 @@ class Scoring:
             quick_audit=self.quick_audit or (brief and not self.audit),
             audit_factors=tuple(more),
             judges=self.judges,
+            angles=self.angle,
             frechet=self.frechet,
             disentanglement=_list(self.disentanglement or ("quick" if brief else "none")),
         )

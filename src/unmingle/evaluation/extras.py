@@ -34,6 +34,7 @@ class Extras:
         audit_factors: columns that the audit looks for beside the roles.
         audit_probes: its probes.
         judges: train recognisers and show them recombined images (`judge`).
+        angles: those of the judged columns whose values go once around.
         frechet: Fréchet distance of pooled features (`feature_distance`).
         disentanglement: names of metrics, ("all",), or ("quick",) for those that are formulas.
     """
@@ -43,6 +44,7 @@ class Extras:
     audit_factors: Sequence[str] = ()
     audit_probes: Sequence[str] = KINDS
     judges: bool = False
+    angles: Sequence[str] = ()
     frechet: bool = False
     disentanglement: Sequence[str] = ()
 
@@ -105,7 +107,7 @@ class Further:
         if extras.audit or extras.quick_audit:
             found["audit"] = self.audit(extras, factors)
         if extras.judges:
-            found["judges"] = self.judges(take, device)
+            found["judges"] = self.judges(take, device, extras.angles)
         if extras.frechet:
             found["feature_distance"] = self.frechet(take, device)
         if extras.disentanglement:
@@ -126,12 +128,13 @@ class Further:
             **self.settings,
         )
 
-    def judges(self, take: str | None, device: str) -> Judging | None:
+    def judges(self, take: str | None, device: str, angles: Sequence[str]) -> Judging | None:
         try:
             return judge(
                 self.model,
                 self.test,
                 train=self.train,
+                angles=angles,
                 take=take,
                 device=device,
                 encoded=self.encoded,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unmingle.errors import ConfigError, DataError
-from unmingle.evaluation.bootstrap import Estimate, share_interval
+from unmingle.evaluation.bootstrap import Estimate, mean_interval, share_interval
 from unmingle.evaluation.model import Encoded, Model, can_decode
 from unmingle.evaluation.plain import rebuild, to_plain
 from unmingle.evaluation.probes import commonest, deal_folds
@@ -28,6 +28,45 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Turns:
+    """How far off the recognised values of a factor are that goes once around.
+
+    Attributes:
+        error: mean distance in degrees, 0 to 180.
+        near: share that is right or one value off.
+        opposite: share that is half a turn off, give or take one value.
+    """
+
+    error: Estimate
+    near: Estimate
+    opposite: Estimate
+
+    def line(self) -> str:
+        """The three numbers in words."""
+        return (
+            f"{self.error.value:.1f}° off on average, {self.near.value:.1%} at most one value, "
+            f"{self.opposite.value:.1%} about half a turn"
+        )
+
+
+def turns(found: Ints, true: Ints, count: int, seed: int = 0) -> Turns:
+    """`Turns` of values 0 to `count` - 1, evenly spaced around a circle, beside the true ones.
+
+    Args:
+        found, true: [N].
+        count: values in a turn, 4 or more.
+        seed: of the intervals.
+    """
+    steps = np.abs(found - true) % count
+    steps = np.minimum(steps, count - steps)
+    return Turns(
+        mean_interval(steps * 360 / count, seed=seed),
+        share_interval(steps <= 1, seed=seed),
+        share_interval(steps >= count / 2 - 1, seed=seed),
+    )
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What a recogniser of one factor says about recombined images.
 
@@ -40,6 +79,8 @@ class Judgement:
         real: accuracy on real images that it was not trained on; `chance` of a guess there.
         n_train, n_real, pairs: real images trained on, real images judged, images recombined.
         how: which real images those were.
+        off, real_off: of a factor that goes once around, how far off recombined images are, and
+            what the judge itself makes of real ones.
     """
 
     factor: str
@@ -54,6 +95,8 @@ class Judgement:
     n_real: int
     pairs: int
     how: str
+    off: Turns | None = None
+    real_off: Turns | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +143,10 @@ class Judging:
                     f"{found.n_train} / {found.n_real}, {found.pairs}  {found.how}",
                 ])  # fmt: skip
             yield from aligned(rows)
+            for found in self.judgements:
+                if found.off is not None and found.real_off is not None:
+                    yield f"  {found.factor} as an angle: {found.off.line()}"
+                    yield f"    the judge itself on real images: {found.real_off.line()}"
         yield from (f"  no judge of {note}" for note in self.notes)
 
 
@@ -110,6 +157,7 @@ def judge(
     train: FactorDataset | None = None,
     roles: Mapping[str, str] | None = None,
     probe_factors: Mapping[str, str] | None = None,
+    angles: Collection[str] = (),
     take: str | None = None,
     pairs: int = 1000,
     seed: int = 0,
@@ -128,13 +176,14 @@ def judge(
         train: rows that judges are trained on; where they lack a test value (or are not given),
             half of the test rows are trained on and the other half judged.
         probe_factors: {code space: factor column} judged in place of the role.
+        angles: those of the judged columns whose values, in their order, go evenly once around.
         pairs: recombined images, at most.
         seed: of the recognisers, the pairs and the intervals.
         device: where the recognisers are trained and run.
 
     Raises:
         ConfigError: unknown code space, no factor named for any, nothing to recombine, fewer than
-            one pair, a negative seed.
+            one pair, a negative seed, an angle that is not judged or has fewer than four values.
         DataError: unknown factor.
     """
     check_draws(seed, pairs)
@@ -155,18 +204,41 @@ def judge(
             "recombine"
         )
     encoded.require(take)
+    columns = {**full, **(probe_factors or {})}
+    counts = _counts(angles, columns, test)
     judged: list[Judgement] = []
     notes: list[str] = []
-    for space, factor in {**full, **(probe_factors or {})}.items():
+    for space, factor in columns.items():
         say(f"judge: a recogniser of {factor}")
+        turn = counts.get(factor, 0)
         try:
-            judged.append(_judge(encoded, test, train, space, factor, take, pairs, seed, device))
+            judged.append(
+                _judge(encoded, test, train, space, factor, take, pairs, seed, device, turn)
+            )
         except DataError as error:
             notes.append(f"{factor}: {error}")
     record = context(
         model, test, train, seed, roles=full, probe_factors=dict(probe_factors or {}), pairs=pairs
     )
+    record |= {"angles": list(angles)} if angles else {}
     return Judging(take, judged, notes, record)
+
+
+def _counts(
+    angles: Collection[str], columns: Mapping[str, str], test: FactorDataset
+) -> dict[str, int]:
+    """How many values each of these factors has."""
+    for name in angles:
+        if name not in columns.values():
+            raise ConfigError(
+                f"angle {name}: not judged, only {', '.join(columns.values())}; name it for a code "
+                f"space, such as probe_factors={{'pose': '{name}'}} (--probe-factor pose={name})"
+            )
+        if test.cardinality(name) < 4:
+            raise ConfigError(
+                f"angle {name}: {test.cardinality(name)} values are too few for a turn"
+            )
+    return {name: test.cardinality(name) for name in angles}
 
 
 def _judge(
@@ -179,8 +251,9 @@ def _judge(
     pairs: int,
     seed: int,
     device: str,
+    turn: int,
 ) -> Judgement:
-    """Train and ask one judge."""
+    """Train and ask one judge; `turn` values of the factor go once around, 0: they do not."""
     from unmingle.evaluation.recogniser import fit_recogniser
 
     y = test.factor(factor)
@@ -211,6 +284,8 @@ def _judge(
         len(rows),
         len(i),
         how,
+        turns(made, y[source], turn, seed) if turn else None,
+        turns(real, y[rows], turn, seed) if turn else None,
     )
 
 

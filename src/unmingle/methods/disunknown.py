@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from unmingle.data import FactorDataset
 from unmingle.errors import ConfigError, DataError, nearest
 from unmingle.nn.code_statistics import CodeStatistics
-from unmingle.nn.embedding import LabelEmbedding, own_noise
+from unmingle.nn.embedding import LabelEmbedding
 from unmingle.nn.gaussian import CodeHeads, GaussianEncoder, Generator, Heads
+from unmingle.nn.posterior import own_noise
 from unmingle.training.stage import Stage
 
 from .base import CodeSpace

@@ -22,7 +22,7 @@ from unmingle.losses.mutual_information import (
     pair_classification,
     posterior_kl,
 )
-from unmingle.nn.posterior import Posterior, parameters, posterior
+from unmingle.nn.posterior import Posterior, own_noise, parameters, posterior
 from unmingle.nn.residual import (
     CodeShape,
     ProductClassifier,
@@ -53,6 +53,7 @@ from .settings import check_range, check_types, flag, use_preset
 _CLASSIFIERS = ("T", "T'")
 _CONSTRAINED = ("adaptive", "equal", "fixed", "adversarial")  # those with L_MI
 _WEIGHT_MOVES = ("adaptive", "equal", "variational")
+_RATE_DECAY = 0.99  # a hundred batches
 _HALVED = 32  # pixels: images of a smaller side are not trained at half size
 _FIXED_WEIGHT = 1.0  # gamma of the paper's fixed combination (section 4.2)
 _POSITIVE = (
@@ -60,7 +61,7 @@ _POSITIVE = (
     "classifier_width classifier_features"
 )
 _NOT_NEGATIVE = (
-    "gamma beta b_gamma warm_up perceptual_weight encoder_blocks decoder_blocks "
+    "pose_floor gamma beta b_gamma warm_up perceptual_weight encoder_blocks decoder_blocks "
     "classifier_blocks visualise_every bound clip"
 )
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -70,6 +71,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "pose_dim": 16,
         "appearance_dim": 16,
         "bound": 0.0,
+        "pose_floor": 0.0,
         "perceptual_weight": 0.2,
         "gamma": 1.0,
         "beta": 4.0,
@@ -104,6 +106,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "pose_dim": 32,
         "appearance_dim": 128,
         "bound": 8.0,
+        "pose_floor": 0.1,
         "perceptual_weight": 0.03,
         "gamma": 0.05,
         "beta": 0.2,
@@ -167,6 +170,12 @@ class RobustConfig:
     bound: float | None = None
     """The posterior's means are kept within plus and minus this, and its deviations below 1 (both
     softly); 0: they are not. Without a KL term nothing else keeps them small."""
+    encode_pose: Literal["mean", "draw"] = "mean"
+    """What `encode` gives of the pose's posterior: the mean, but for entries below --pose-floor; or
+    a draw, always the same for the same item, which is what the constraint is on."""
+    pose_floor: float | None = None
+    """Entries of the pose code that tell less than this (nats, KL to the prior) are 0 in the mean:
+    what they tell lies below their noise, where T never looked. 0: all are as they are."""
     epsilon: float = 0.125
     """Limit of the mutual information of pose and appearance, in nats (Eq. 5)."""
     mu: float = 0.1
@@ -313,6 +322,7 @@ class RobustDisentangling(Method):
             ),
             "decoder": self._decoder(shape, (pose, appearance), self.config.decoder_widths or ()),
             "multipliers": Multipliers(self.start_weight),
+            "rates": Rates(pose_dim),
         }
         for name in _CLASSIFIERS:
             parts[name] = ProductClassifier(
@@ -409,8 +419,13 @@ class RobustDisentangling(Method):
         }
 
     def encode_items(self, items: Tensor) -> dict[str, Tensor]:
-        """The appearance, and the mean of the pose's posterior."""
-        return {"appearance": self.appearance(items), "pose": self.pose(items).mean}
+        """The appearance, and the mean or a draw of the pose's posterior."""
+        q = self.pose(items)
+        if self.config.encode_pose == "draw":
+            pose = q.sample(own_noise(items, q.mean.shape[1]))
+        else:
+            pose = q.mean * self._part("rates").above(self.config.pose_floor or 0.0)
+        return {"appearance": self.appearance(items), "pose": pose}
 
     def pose(self, items: Tensor) -> Posterior:
         """q(pose | item): the posterior of items [b, C, H, W] in [0, 1] or [b, D]."""
@@ -509,6 +524,32 @@ class Multipliers(nn.Module):
         return self.sums / self.total.clamp_min(1e-12)
 
 
+class Rates(nn.Module):
+    """Running averages of what each entry of the pose code tells, in nats.
+
+    Args:
+        dim: entries of the code.
+    """
+
+    sums: Tensor
+    total: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("sums", torch.zeros(dim))
+        self.register_buffer("total", torch.zeros(()))
+
+    @torch.no_grad()
+    def observe(self, rates: Tensor) -> None:
+        """Take the mean rates [dim] of a batch in."""
+        self.sums.mul_(_RATE_DECAY).add_((1 - _RATE_DECAY) * rates)
+        self.total.mul_(_RATE_DECAY).add_(1 - _RATE_DECAY)
+
+    def above(self, floor: float) -> Tensor:
+        """1 for entries whose average is `floor` or more, else 0; [dim]. All 1 before the first."""
+        return (self.sums >= floor * self.total).float()
+
+
 class Disentangling(Stage):
     """The one stage: encoders and decoder against the constraint, classifiers, visualisers."""
 
@@ -572,6 +613,7 @@ class Disentangling(Stage):
         x2, x1, method = batch["a"], batch["b"], self.method
         divisor = method._divisor = progress.divisor
         q = method.pose(x2.images)
+        self.network["rates"].observe(x2.mean(q.rates().detach()))
         pose = q.sample(x2.randn(q.mean.shape[1]))
         appearance = method.appearance(x1.images)
         made = method.generate("decoder", pose, appearance, divisor=divisor)

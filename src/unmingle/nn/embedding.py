@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import zlib
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -95,16 +93,3 @@ def draw(mean: Tensor, std: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
         mean, std, mask, noise: [b, dim]; noise is standard normal.
     """
     return mask * mean + (1 - mask + mask * std) * noise
-
-
-def own_noise(items: Tensor, dim: int) -> Tensor:
-    """Standard normal numbers float32 [b, dim] that depend on nothing but each item itself.
-
-    Args:
-        items: [b, ...].
-        dim: how many for each.
-    """
-    rows = items.detach().float().cpu().contiguous().numpy()
-    seeds = [zlib.crc32(row.tobytes()) for row in rows]
-    noise = np.stack([np.random.default_rng(seed).standard_normal(dim) for seed in seeds])
-    return torch.from_numpy(noise).float().to(items.device)

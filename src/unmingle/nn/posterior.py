@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,6 +35,13 @@ class Posterior:
         if self.below is None:
             return codes
         return codes + (self.below @ noise[:, :, None])[:, :, 0]
+
+    def rates(self) -> Tensor:
+        """KL divergence of each entry's own distribution to N(0, 1), in nats, [b, d]."""
+        variance = (2 * self.log_diagonal).exp()
+        if self.below is not None:
+            variance = variance + self.below.square().sum(2)
+        return 0.5 * (self.mean.square() + variance - 1 - variance.log())
 
 
 def parameters(dim: int, full: bool) -> int:
@@ -65,3 +74,16 @@ def posterior(values: Tensor, dim: int, full: bool, bound: float = 0.0) -> Poste
         below = below * torch.rsqrt(1 + squares)[:, :, None]
         log_diagonal = log_diagonal - 0.5 * torch.log1p(squares)
     return Posterior(mean, log_diagonal.clamp(*_LOG_STD), below)
+
+
+def own_noise(items: Tensor, dim: int) -> Tensor:
+    """Standard normal numbers float32 [b, dim] that depend on nothing but each item itself.
+
+    Args:
+        items: [b, ...].
+        dim: how many for each.
+    """
+    rows = items.detach().float().cpu().contiguous().numpy()
+    seeds = [zlib.crc32(row.tobytes()) for row in rows]
+    noise = np.stack([np.random.default_rng(seed).standard_normal(dim) for seed in seeds])
+    return torch.from_numpy(noise).float().to(items.device)

@@ -50,7 +50,8 @@ class ResidualLinear(nn.Module):
 def started(network: nn.Module) -> None:
     """Weights that keep the size of activations, whatever the depth: there are no norms.
 
-    What a residual convolution adds starts at 0.3 of the size of what it adds to.
+    What a residual convolution adds starts at 0.3 of the size of what it adds to, and sub-pixels
+    start all alike, without the checks of unrelated ones (Aitken et al., 2017).
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -61,6 +62,10 @@ def started(network: nn.Module) -> None:
         if isinstance(module, ResidualConv):
             with torch.no_grad():  # the square root of 2 makes up for the ReLU before
                 module.conv.weight.mul_(_ADDED * math.sqrt(2))
+        elif isinstance(module, SubPixel):
+            with torch.no_grad():
+                alike = module.conv.weight.unflatten(0, (-1, module.factor**2))
+                alike.copy_(alike[:, :1].clone().expand_as(alike))
 
 
 def residual_mlp(inputs: int, width: int, blocks: int, outputs: int) -> nn.Sequential:

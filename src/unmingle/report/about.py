@@ -222,7 +222,10 @@ def evaluate_command(scores: Scores, folder: Path) -> list[str]:
         more = scores.audit.context.get("factors")
         words += ["--quick-audit" if scores.audit.context.get("quick") else "--audit"]
         words += ["--audit-factors", ",".join(more)] if more else []
-    words += ["--judges"] if scores.judges is not None else []
+    if scores.judges is not None:
+        words += ["--judges"]
+        for angle in scores.judges.context.get("angles") or ():
+            words += ["--angle", angle]
     words += ["--frechet"] if scores.feature_distance is not None else []
     if scores.disentanglement:
         words += ["--disentanglement", ",".join(scores.disentanglement)]

@@ -136,6 +136,12 @@ def judge_parts(judging: Judging) -> Iterator[Child]:
         "judge on real images", "chance", "trained on / real / swaps", "",
     ]  # fmt: skip
     yield table(head, rows, label="Judges", numbers=(2, 4, 5, 6, 7, 8))
+    for found in judging.judgements:
+        if found.off is not None and found.real_off is not None:
+            yield paragraph(
+                f"{found.factor} as an angle: {found.off.line()}. The judge itself on real images: "
+                f"{found.real_off.line()}."
+            )
     if judging.notes:
         yield tag("ul", *(tag("li", f"No judge of {note}") for note in judging.notes))
 
