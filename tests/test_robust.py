@@ -202,9 +202,8 @@ def test_residual_blocks_are_not_linear(block):
         assert not torch.allclose(block(x) - zero, zero - block(-x), atol=1e-3)
 
 
-@pytest.mark.parametrize("overlap", [True, False])
-def test_sub_pixels_of_a_position_lie_in_a_square(overlap):
-    layer = SubPixel(3, 5, 2, overlap)
+def test_sub_pixels_of_a_position_lie_in_a_square():
+    layer = SubPixel(3, 5)
     x = noise(2, 3, 6, 7)
     values, made = layer.conv(x), layer(x)
     assert made.shape == (2, 5, 12, 14)
@@ -212,20 +211,18 @@ def test_sub_pixels_of_a_position_lie_in_a_square(overlap):
         for across in (0, 1):
             assert torch.equal(made[:, :, down::2, across::2], values[:, 2 * down + across :: 4])
     changed = (layer(x + F.one_hot(torch.tensor(3), 7)) - made).abs().amax((0, 1, 2)) > 0
-    seen = range(4, 10) if overlap else range(6, 8)
-    assert changed.nonzero().flatten().tolist() == list(seen)
+    assert changed.nonzero().flatten().tolist() == list(range(4, 10))
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (17, 33, 4), (64, 40, 1)])
 @pytest.mark.parametrize("patch", [1, 2])
-@pytest.mark.parametrize("overlap", [True, False])
 @pytest.mark.parametrize("spatial", [True, False])
-def test_encoders_and_decoders_fit_any_size(shape, patch, overlap, spatial):
+def test_encoders_and_decoders_fit_any_size(shape, patch, spatial):
     height, width, channels = shape
     grid = grid_shape(height, width, 2, patch)
     assert grid == (math.ceil(height / (4 * patch)), math.ceil(width / (4 * patch)))
     code = (3, *grid) if spatial else (3,)
-    kinds = {"blocks": 1, "patch": patch, "overlap": overlap, "halves": True}
+    kinds = {"blocks": 1, "patch": patch, "halves": True}
     encoder = ResidualEncoder(shape, math.prod(code), spatial=spatial, widths=(4, 4, 8), **kinds)
     decoder = SubPixelDecoder((code, (5,)), shape, widths=(8, 4, 4), **kinds)
     for half in (False, True):

@@ -87,7 +87,6 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "decoder_widths": (256, 128, 64, 32, 16),
         "decoder_blocks": 4,
         "patch": 1,
-        "overlap": True,
         "classifier_width": 512,
         "classifier_blocks": 4,
         "classifier_features": 16,
@@ -122,7 +121,6 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "decoder_widths": (128, 128, 96, 64),
         "decoder_blocks": 1,
         "patch": 2,
-        "overlap": False,
         "classifier_width": 256,
         "classifier_blocks": 2,
         "classifier_features": 64,
@@ -215,9 +213,6 @@ class RobustConfig:
     """Residual blocks of the decoder for each code."""
     patch: Literal[1, 2] | None = None
     """2: the encoders begin at half the image size, and the decoder's last maps have it."""
-    overlap: bool | None = None
-    """Kernels that halve or double maps reach over their neighbours (4x4, 3x3); without it each
-    square of 2x2 positions is merged or made by itself, at a fraction of the price."""
     classifier_width: int | None = None
     """Width of the residual layers of T and T'."""
     classifier_blocks: int | None = None
@@ -368,7 +363,6 @@ class RobustDisentangling(Method):
             widths=widths,
             blocks=blocks,
             patch=config.patch or 1,
-            overlap=bool(config.overlap),
             halves=self._halves(shape),
         )
 
@@ -385,7 +379,6 @@ class RobustDisentangling(Method):
             widths=widths,
             blocks=blocks,
             patch=self.config.patch or 1,
-            overlap=bool(self.config.overlap),
             halves=self._halves(shape),
         )
 

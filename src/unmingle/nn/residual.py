@@ -101,7 +101,6 @@ class ResidualEncoder(nn.Module):
         widths: channels at each resolution, the finest first; each further one halves the maps.
         blocks: residual blocks at the coarsest resolution.
         patch: stride of the first convolution: 1, or 2, which saves what is dearest.
-        overlap: maps are halved by 4x4 kernels; else each square of 2x2 is merged by itself.
         halves: it takes images of half the size too, without its finest maps. These add nothing at
             the start to what the smaller image tells, so that a training can go on at full size.
     """
@@ -115,7 +114,6 @@ class ResidualEncoder(nn.Module):
         widths: Sequence[int],
         blocks: int,
         patch: int = 1,
-        overlap: bool = True,
         halves: bool = False,
     ) -> None:
         super().__init__()
@@ -123,12 +121,9 @@ class ResidualEncoder(nn.Module):
         self.cell = patch * 2 ** (len(widths) - 1)
         self.grid = grid_shape(self.height, self.width, len(widths) - 1, patch)
         rows, columns = self.grid
-        margin = int(overlap)
         self.first = nn.Conv2d(channels, widths[0], patch + 2, patch, padding=1)
         self.residuals = nn.ModuleList(ResidualConv(width) for width in widths[:-1])
-        self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 2 + 2 * margin, 2, padding=margin) for a, b in pairwise(widths)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, padding=1) for a, b in pairwise(widths))
         self.first_half = (
             nn.Conv2d(channels, widths[1], patch + 2, patch, padding=1) if halves else None
         )
@@ -180,21 +175,15 @@ class ResidualEncoder(nn.Module):
 
 
 class SubPixel(nn.Module):
-    """A convolution to `factor` x `factor` values per position, which become pixels.
+    """A 3x3 convolution to `factor` x `factor` values per position, which become pixels.
 
     Shi et al., CVPR 2016.
-
-    Args:
-        inputs, outputs: channels.
-        factor: pixels a side.
-        overlap: the convolution is 3x3; else 1x1.
     """
 
-    def __init__(self, inputs: int, outputs: int, factor: int = 2, overlap: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int, factor: int = 2) -> None:
         super().__init__()
         self.factor = factor
-        size = 3 if overlap else 1
-        self.conv = nn.Conv2d(inputs, outputs * factor**2, size, padding=size // 2)
+        self.conv = nn.Conv2d(inputs, outputs * factor**2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[b, inputs, h, w] -> [b, outputs, h * factor, w * factor]."""
@@ -231,7 +220,6 @@ class SubPixelDecoder(nn.Module):
         blocks: residual blocks of each code at the coarsest resolution.
         patch: 1: the last maps have the images' size; 2: the images are sub-pixels of maps of half
             that size.
-        overlap: maps are doubled by 3x3 kernels; else by 1x1, each position by itself.
         halves: it makes images of half the size too, without its finest maps. These add nothing at
             the start to the enlarged smaller image, so that a training can go on at full size.
     """
@@ -244,7 +232,6 @@ class SubPixelDecoder(nn.Module):
         widths: Sequence[int],
         blocks: int,
         patch: int = 1,
-        overlap: bool = True,
         halves: bool = False,
     ) -> None:
         super().__init__()
@@ -253,7 +240,7 @@ class SubPixelDecoder(nn.Module):
         self.branches = nn.ModuleList(_Branch(code, widths[0], grid, blocks) for code in codes)
         self.join = nn.Conv2d(len(codes) * widths[0], widths[0], 3, padding=1)
         self.residuals = nn.ModuleList(ResidualConv(width) for width in widths)
-        self.ups = nn.ModuleList(SubPixel(a, b, 2, overlap) for a, b in pairwise(widths))
+        self.ups = nn.ModuleList(SubPixel(a, b) for a, b in pairwise(widths))
         self.head = SubPixel(widths[-1], channels, patch)
         self.head_half = SubPixel(widths[-2], channels, patch) if halves else None
         started(self)
