@@ -64,7 +64,8 @@ def started(network: nn.Module) -> None:
                 module.conv.weight.mul_(_ADDED * math.sqrt(2))
         elif isinstance(module, SubPixel):
             with torch.no_grad():
-                alike = module.conv.weight.unflatten(0, (-1, module.factor**2))
+                weight = module.conv.weight
+                alike = weight.view(-1, module.factor**2, *weight.shape[1:])
                 alike.copy_(alike[:, :1].clone().expand_as(alike))
 
 
