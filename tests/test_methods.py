@@ -142,7 +142,7 @@ ROWS = {
             "generator_widths": (8, 8, 8),
             "head_width": 4,
             "encoder_widths": (4, 8, 8),
-            "discriminator_widths": (4, 4, 8, 8),
+            "discriminator_widths": (8, 8, 16, 16),
             "discrimination_weight": 1.0,
             "instances": 0.25,
             "second_stage": 0.25,
