@@ -487,7 +487,7 @@ def test_instance_discrimination_of_other_rows_or_sizes_is_refused(tmp_path):
         )  # fmt: skip
     refused(
         lambda: train(data, discriminator_from=str(lender), discriminator_widths=(4, 4, 4, 8)),
-        flag, "--discriminator-widths", "(4, 4, 8, 8)", "(4, 4, 4, 8)", kind=um.ConfigError,
+        flag, "--discriminator-widths", "(8, 8, 16, 16)", "(4, 4, 4, 8)", kind=um.ConfigError,
     )  # fmt: skip
     fit("factor-vae", out=tmp_path / "vae")
     train(data, budget="4steps", out=tmp_path / "without", discrimination_weight=0.0)
