@@ -21,6 +21,7 @@ from unmingle.commands._data import Reading, keep_values
 from unmingle.commands.evaluate import Evaluate
 from unmingle.evaluation import Audit, Estimate, Scores
 from unmingle.evaluation import disentanglement as dis
+from unmingle.evaluation.judges import Judging
 from unmingle.evaluation.leaks import Leak, LeakProbe
 from unmingle.evaluation.probes import ProbeResult
 from unmingle.methods.reference_vae import reference_rows
@@ -150,15 +151,17 @@ def test_the_pose_of_a_chair_is_judged_by_both_angles(script, monkeypatch):
     quality = script("robust_quality")
     asked, found = [], SimpleNamespace(to_dict=dict)
 
-    def judge(*_, probe_factors, **__):
-        asked.append(probe_factors)
-        return found
+    def judge(*_, probe_factors, angles=(), **__):
+        asked.append((probe_factors["pose"], *angles))
+        factors = ("model", probe_factors["pose"])
+        return Judging("appearance", [SimpleNamespace(factor=f) for f in factors], [], {})
 
     monkeypatch.setattr("unmingle.evaluation.judges.judge", judge)
     monkeypatch.setattr("unmingle.evaluation.reidentification.reidentify", lambda *_, **__: found)
     for name in ("robust-chairs-15min", "robust-sprites-15min"):
-        quality.judged(quality.RUNS[name], None, None, None)
-    assert asked == [{"pose": "azimuth,elevation"}, {"pose": "pose_merged"}]
+        judged = quality.judged(quality.RUNS[name], None, None, None)["judges"]["judgements"]
+        assert len(judged) == (3 if name == "robust-chairs-15min" else 2)
+    assert asked == [("azimuth,elevation",), ("azimuth", "azimuth"), ("pose_merged",)]
 
 
 def test_all_four_stages_of_the_laptop_preset_are_timed(script, monkeypatch):
