@@ -173,7 +173,7 @@ def table() -> None:
     print("| run | recombined | judge on real images |\n|---|---|---|")
     for name, values in found.items():
         for said in values.get("judges", {}).get("judgements", []):
-            if said["off"] is not None:
+            if said.get("off") is not None:  # older files have none
                 print(f"| {name} | {' | '.join(angle(said[k]) for k in ('off', 'real_off'))} |")
     print("\nMean average precision of the identity (Table 2)\n")
     print("| run | real images | reconstruction | transfer | chance |\n|---|---|---|---|---|")
