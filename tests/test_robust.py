@@ -633,7 +633,7 @@ def test_the_paper_preset_has_the_published_values():
 def test_the_fixed_combination_has_gamma_1_unless_it_is_told(preset):
     assert RobustConfig(preset=preset, variant="fixed").gamma == 1
     assert RobustConfig(preset=preset, variant="fixed", gamma=0.3).gamma == 0.3
-    assert RobustConfig(preset="laptop").gamma == 0.05
+    assert RobustConfig(preset="laptop").gamma == 0.3
 
 
 def test_the_presets_are_complete_and_the_laptops_networks_small():
