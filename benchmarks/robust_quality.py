@@ -164,17 +164,21 @@ def table() -> None:
         median, copied = 1000 * errors["median"], 1000 * errors["copy_median"]
         print(f"| {name} | {median:.2f} | {low:.2f} to {high:.2f} | {copied:.2f} |")
     print("\nJudges on recombined held-out images\n")
-    print("| run | factor | right | judge on real images | chance |\n|---|---|---|---|---|")
+    print("| run | factor | right | by its own codes | judge on real images | chance |")
+    print("|" + "---|" * 6)
     for name, values in found.items():
         for said in values.get("judges", {}).get("judgements", []):
-            cells = [said["factor"], share(said["right"]), share(said["real"])]
+            own = said.get("rebuilt")  # older files have none
+            right, real = share(said["right"]), share(said["real"])
+            cells = [said["factor"], right, share(own) if own else "-", real]
             print(f"| {name} | {' | '.join(cells)} | {said['chance']:.1%} |")
     print("\nAs an angle: mean error, share at most one value off, and about half a turn\n")
-    print("| run | recombined | judge on real images |\n|---|---|---|")
+    print("| run | recombined | by its own codes | judge on real images |\n|---|---|---|---|")
     for name, values in found.items():
         for said in values.get("judges", {}).get("judgements", []):
-            if said.get("off") is not None:  # older files have none
-                print(f"| {name} | {' | '.join(angle(said[k]) for k in ('off', 'real_off'))} |")
+            if said.get("off") is not None:
+                cells = [angle(said[kind]) for kind in ("off", "rebuilt_off", "real_off")]
+                print(f"| {name} | {' | '.join(cells)} |")
     print("\nMean average precision of the identity (Table 2)\n")
     print("| run | real images | reconstruction | transfer | chance |\n|---|---|---|---|---|")
     for name, values in found.items():

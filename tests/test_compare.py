@@ -176,13 +176,16 @@ def test_the_range_over_halvings_is_no_interval():
 def test_a_judges_own_accuracy_stands_below_what_it_says():
     def entry(name, right):
         told, real = Estimate(right, right - 0.01, right + 0.01), Estimate(0.8, 0.7, 0.9)
-        judged = Judgement("kind", "class", "i", told, told, told, real, 0.25, 35, 25, 66, "")
+        judged = Judgement(
+            "kind", "class", "i", told, told, told, real, 0.25, 35, 25, 66, "", rebuilt=real
+        )
         return Entry(name, replace(scores(), judges=Judging("class", [judged], [], {})))
 
     found = compare([entry("a", 0.3), entry("b", 0.7)])
     beside = row(found, "kind, judge on real images")
     assert beside.cells["a"].value == 0.8 and beside.floor == 0.25
     assert beside.verdict() == "" and row(found, "kind, as its source").best == ("b",)
+    assert row(found, "kind, made of its own codes").cells["a"].value == 0.8
 
 
 def test_an_audit_that_looked_closer_is_told():

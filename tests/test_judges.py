@@ -79,7 +79,7 @@ def test_judges_agree_with_a_model_that_is_right():
     assert found.take == "class" and found.notes == []
     for factor, one in by_factor.items():
         assert one.real.value > 0.95 and one.right.value > 0.95 and one.mixed.value < 0.05
-        assert one.copied.value > 0.95
+        assert one.copied.value > 0.95 and one.rebuilt.value > 0.95
         assert one.real.low < one.real.value <= one.real.high
         count = len(np.unique(test.factor(factor)))
         assert one.chance == pytest.approx(1 / count, abs=0.15)
@@ -89,6 +89,23 @@ def test_judges_agree_with_a_model_that_is_right():
     assert found.context["train"]["fingerprint"] == train.fingerprint()
     lines = "\n".join(found.lines())
     assert "judge on real images" in lines and "trained on training rows" in lines
+
+
+def test_judges_see_a_code_that_means_another_thing_beside_another_code():
+    model = Painter()
+    encode, paint = model.encode, model.decode
+
+    def turned(codes, back):  # corners turned by the number of the colour
+        turn = codes["class"].argmax(1)
+        corner = (codes["content"].argmax(1) + (-turn if back else turn)) % 4
+        return {**codes, "content": np.eye(4)[corner]}
+
+    model.encode = lambda images: turned(encode(images), back=False)
+    model.decode = lambda codes: paint(turned(codes, back=True))
+    found, by_factor, _, _ = _both(model)
+    assert by_factor["corner"].rebuilt.value > 0.95 and by_factor["corner"].right.value < 0.6
+    assert by_factor["colour"].right.value > 0.95
+    assert "by its own codes" in "\n".join(found.lines())
 
 
 def test_judges_see_whose_factor_it_is():
@@ -165,6 +182,7 @@ def test_a_factor_that_goes_around_is_judged_as_an_angle():
     corner = by_factor["corner"]
     assert corner.off.error.value > 170 and corner.off.opposite.value > 0.95
     assert corner.real_off.error.value < 9 and corner.real_off.near.value > 0.95
+    assert corner.rebuilt_off.error.value > 170
     assert by_factor["colour"].off is None and found.context["angles"] == ["corner"]
     assert Judging.from_dict(found.to_dict()) == found
     assert "corner as an angle: 1" in "\n".join(found.lines())

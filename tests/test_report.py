@@ -541,7 +541,8 @@ def test_audit_judges_and_metrics_are_shown_where_there_are_any(tmp_path):
     codes = [CodePair("class", "content", information)]
     audit = Audit(leaks, swaps, codes, {}, [f"amounts {HOSTILE}"], ["left"], {"factors": ["hat"]})
     judged = Judgement("kind", "class", "i", half, half, half, Estimate(0.875, 0.8, 0.9), 0.25,
-                       35, 25, 66, "trained on training rows")  # fmt: skip
+                       35, 25, 66, "trained on training rows",
+                       rebuilt=Estimate(0.625, 0.5, 0.7))  # fmt: skip
     spread = Spread(2.5, 2.0, 3.0)
     scores = replace(
         some_scores(), audit=audit, judges=Judging("class", [judged], ["pose: too few"], {}),
@@ -556,8 +557,8 @@ def test_audit_judges_and_metrics_are_shown_where_there_are_any(tmp_path):
     for part in (
         "partial", "kind can be told <script>", leaks[0].probes[0].name, "60.0% [50.0%, 70.0%]",
         "0.004", "30.0% (95 % below 40.0%)", "0.5000 [0.2500, 0.7500] (pose removed)",
-        "77 recombined", "amounts <script>", "87.5% [80.0%, 90.0%]", "No judge of pose: too few",
-        "some features",
+        "77 recombined", "amounts <script>", "87.5% [80.0%, 90.0%]", "62.5% [50.0%, 70.0%]",
+        "No judge of pose: too few", "some features",
         "2.5000 [2.0000, 3.0000]", "mig ↑ 0.1250", "per space 0.0625", "wasserstein ↓ 2",
         "--audit --audit-factors hat --judges --frechet --disentanglement mig,wasserstein",
     ):  # fmt: skip

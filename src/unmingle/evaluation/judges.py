@@ -76,11 +76,13 @@ class Judgement:
         right: share of recombined images judged to have the value of their source.
         mixed: share judged to have the value of the other image.
         copied: share judged right when the source itself is judged: the most that can be asked.
+        rebuilt: share judged right when the image made of all of the source's own codes is: what it
+            has more than `right` is lost in mixing the codes, not in coding; None in older files.
         real: accuracy on real images that it was not trained on; `chance` of a guess there.
         n_train, n_real, pairs: real images trained on, real images judged, images recombined.
         how: which real images those were.
-        off, real_off: of a factor that goes once around, how far off recombined images are, and
-            what the judge itself makes of real ones.
+        off, real_off, rebuilt_off: of a factor that goes once around, how far off recombined images
+            are, what the judge itself makes of real ones, and of those made of their own codes.
     """
 
     factor: str
@@ -97,6 +99,8 @@ class Judgement:
     how: str
     off: Turns | None = None
     real_off: Turns | None = None
+    rebuilt: Estimate | None = None
+    rebuilt_off: Turns | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,8 @@ class Judging:
                 "others of image j"
             )
             head = [
-                "factor", "should be", "right", "other image's", "judge on real images", "chance",
+                "factor", "should be", "right", "other image's", "by its own codes",
+                "judge on real images", "chance",
                 "real images trained on / judged, swaps",
             ]  # fmt: skip
             rows = [head]
@@ -138,6 +143,7 @@ class Judging:
                     f"{found.source}'s",
                     share(found.right),
                     f"{found.mixed.value:.1%}",
+                    "-" if found.rebuilt is None else f"{found.rebuilt.value:.1%}",
                     share(found.real),
                     f"{found.chance:.1%}",
                     f"{found.n_train} / {found.n_real}, {found.pairs}  {found.how}",
@@ -146,6 +152,8 @@ class Judging:
             for found in self.judgements:
                 if found.off is not None and found.real_off is not None:
                     yield f"  {found.factor} as an angle: {found.off.line()}"
+                    if found.rebuilt_off is not None:
+                        yield f"    made of its own codes alone: {found.rebuilt_off.line()}"
                     yield f"    the judge itself on real images: {found.real_off.line()}"
         yield from (f"  no judge of {note}" for note in self.notes)
 
@@ -267,6 +275,7 @@ def _judge(
     i_rows = {code: i if code == take else j for code in encoded.spaces}
     made = recognise(encoded.combine(i_rows))
     source, other = (i, j) if space == take else (j, i)
+    rebuilt = recognise(encoded.combine(dict.fromkeys(encoded.spaces, source)))
     real = recognise(test.items[rows])
     place = {int(row): number for number, row in enumerate(rows)}
     again = real[[place[int(row)] for row in source]]
@@ -286,6 +295,8 @@ def _judge(
         how,
         turns(made, y[source], turn, seed) if turn else None,
         turns(real, y[rows], turn, seed) if turn else None,
+        share_interval(rebuilt == y[source], seed=seed),
+        turns(rebuilt, y[source], turn, seed) if turn else None,
     )
 
 

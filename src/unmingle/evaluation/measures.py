@@ -126,6 +126,9 @@ def _judge_measures(scores: Scores) -> Iterator[Measure]:
             yield Measure(section, label, found.right, "higher", found.chance, percent=True)
             label = f"{found.factor}, as the other image"
             yield Measure(section, label, found.mixed, "lower", percent=True)
+            if found.rebuilt is not None:
+                label = f"{found.factor}, made of its own codes"
+                yield Measure(section, label, found.rebuilt, "higher", found.chance, percent=True)
             label = f"{found.factor}, judge on real images"
             yield Measure(section, label, found.real, None, found.chance, percent=True)
     distance = scores.feature_distance

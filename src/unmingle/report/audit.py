@@ -120,27 +120,32 @@ def judge_parts(judging: Judging) -> Iterator[Child]:
         f"{judging.take} code of image i, all others of image j. A factor should be as in the "
         "image that its code came from (right), and not as in the other one. A judge that errs on "
         "real images proves nothing; the most to ask for is what it says of the source itself "
-        "(the mark on the bar)."
+        "(the mark on the bar). Where an image's own codes give the factor back together and mixed "
+        "ones do not, a code means one thing beside its own partner and another beside others."
     )
     rows = []
     for found in judging.judgements:
         rows.append([
             found.factor, f"image {found.source}", share(found.right).strip(),
             bar(found.right.value, found.copied.value, f"{found.right.value:.1%}"),
+            "-" if found.rebuilt is None else share(found.rebuilt).strip(),
             share(found.copied).strip(), f"{found.mixed.value:.1%}", share(found.real).strip(),
             f"{found.chance:.1%}", f"{found.n_train:,} / {found.n_real:,} / {found.pairs:,}",
             found.how,
         ])  # fmt: skip
     head = [
-        "factor", "should be as in", "right", "", "source itself", "as in the other",
+        "factor", "should be as in", "right", "", "made of its own codes", "source itself",
+        "as in the other",
         "judge on real images", "chance", "trained on / real / swaps", "",
     ]  # fmt: skip
-    yield table(head, rows, label="Judges", numbers=(2, 4, 5, 6, 7, 8))
+    yield table(head, rows, label="Judges", numbers=(2, 4, 5, 6, 7, 8, 9))
     for found in judging.judgements:
         if found.off is not None and found.real_off is not None:
+            own = found.rebuilt_off
             yield paragraph(
-                f"{found.factor} as an angle: {found.off.line()}. The judge itself on real images: "
-                f"{found.real_off.line()}."
+                f"{found.factor} as an angle: {found.off.line()}. "
+                + (f"Made of its own codes alone: {own.line()}. " if own else "")
+                + f"The judge itself on real images: {found.real_off.line()}."
             )
     if judging.notes:
         yield tag("ul", *(tag("li", f"No judge of {note}") for note in judging.notes))
