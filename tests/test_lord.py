@@ -715,9 +715,16 @@ def test_codes_found_by_optimisation_fit_the_images(regulariser):
     assert np.abs(found - images / 255).mean() < 0.8 * np.abs(first - images / 255).mean()
     assert_same(before, state_of(model))
     assert all(p.grad is None for p in model.network.parameters())
-    for space, alone in model.encode(images[1:3]).items():  # whatever is beside them
-        # Adam carries the last digits, which go by the batch's size, into the third.
-        np.testing.assert_allclose(alone, codes[space][1:3], rtol=0, atol=0.02)
+
+
+def test_codes_found_by_optimisation_do_not_depend_on_the_images_beside_them():
+    data = labelled()
+    model = train(data, budget="20steps", second_stage=0.0, decay=1.0)
+    items = view(data, range(6)).images
+    # Few steps: Adam makes more of the last digits, which go by the batch's size, with every one.
+    beside, alone = (model.optimise_codes(x, steps=10) for x in (items, items[1:3]))
+    for space in ("class", "content"):
+        torch.testing.assert_close(alone[space], beside[space][1:3], rtol=1e-3, atol=1e-3)
 
 
 def test_an_amortised_model_has_no_start_for_optimisation():

@@ -121,7 +121,7 @@ def judge_parts(judging: Judging) -> Iterator[Child]:
         "image that its code came from (right), and not as in the other one. A judge that errs on "
         "real images proves nothing; the most to ask for is what it says of the source itself "
         "(the mark on the bar). Where an image's own codes give the factor back together and mixed "
-        "ones do not, a code means one thing beside its own partner and another beside others."
+        "ones do not, a code means another thing beside another's, or the other code has it too."
     )
     rows = []
     for found in judging.judgements:
